@@ -1,0 +1,72 @@
+# Every target works as the first command after `git clone`.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+DEVICE_VENV := .venv-device
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+ARGS ?=
+
+# Make takes a stamp for done only when its recipe ended, so an interrupted installation starts afresh.
+INSTALLED := $(VENV)/.installed
+DEVICE_INSTALLED := $(DEVICE_VENV)/.installed
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo setup test test-slow lint format bench clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+demo: $(DEVICE_INSTALLED) ## Hear it work: a bundled recording through the live engine (device dependencies only)
+	$(DEVICE_VENV)/bin/python -m edge_app demo $(ARGS)
+
+setup: $(INSTALLED) ## Make .venv with everything for training, export and development
+
+test: $(INSTALLED) ## Run the tests, without the slow ones
+	$(VENV)/bin/python -m pytest -m "not slow and not gpu" $(ARGS)
+
+test-slow: $(INSTALLED) ## Run the slow tests
+	$(VENV)/bin/python -m pytest -m "slow and not gpu" $(ARGS)
+
+lint: $(INSTALLED) ## Check style, types and layers
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+format: $(INSTALLED) ## Put the code into the house style
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+bench: $(INSTALLED) ## Measure latency, throughput and memory of the built-in model
+	$(VENV)/bin/python -m edge_app bench-latency
+	$(VENV)/bin/python -m edge_app bench-throughput
+	$(VENV)/bin/python -m edge_app bench-memory
+
+clean: ## Remove environments, caches and builds (never what training wrote)
+	rm -rf $(VENV) $(DEVICE_VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+define CHECK_PYTHON
+@command -v $(PYTHON) >/dev/null || { \
+  echo "make: $(PYTHON) was not found; on Debian or Ubuntu, as root: apt-get install python3 python3-venv" >&2; exit 2; }
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+  echo "make: Python 3.11 or newer is needed, found $$($(PYTHON) --version); name another with: make PYTHON=python3.11" >&2; exit 2; }
+@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+  echo "make: $(PYTHON) cannot make virtual environments; on Debian or Ubuntu, as root: apt-get install python3-venv" >&2; exit 2; }
+endef
+
+$(INSTALLED): pyproject.toml
+	$(CHECK_PYTHON)
+	@echo "Installing the development environment into $(VENV) (about 6 GB, some minutes)"
+	@test -e $@ || $(PYTHON) -m venv --clear $(VENV)
+	$(VENV)/bin/python $(PIP_INSTALL) --editable '.[train,export,dev]'
+	@touch $@
+
+# --no-compile: byte code of all dependencies would take a quarter of their space again.
+$(DEVICE_INSTALLED): pyproject.toml
+	$(CHECK_PYTHON)
+	@echo "Installing the device environment into $(DEVICE_VENV) (under 300 MB)"
+	@test -e $@ || $(PYTHON) -m venv --clear $(DEVICE_VENV)
+	$(DEVICE_VENV)/bin/python $(PIP_INSTALL) --no-compile --editable .
+	@touch $@

@@ -1,0 +1,196 @@
+"""The command `sedge`: one table from a command's name to the function that runs it.
+
+A command's module is imported only when the command runs, so `sedge --help` loads neither NumPy nor torch.
+Commands of packages that are not beside edge_app (a device has only edge_app) are left out.
+"""
+
+import contextlib
+import difflib
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from edge_app import __version__
+from edge_app.core.errors import EXIT_DONE, EXIT_USAGE, SedgeError
+
+EXIT_INTERRUPTED = 130
+EXIT_PIPE_CLOSED = 141
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "score": ("edge_app.commands.score:main", "find the events in files and folders"),
+    "listen": (
+        "edge_app.commands.listen:main",
+        "find events as they happen, on a microphone, a file or a pipe",
+    ),
+    "demo": ("edge_app.commands.demo:main", "hear it work: a bundled recording through the live engine"),
+    "devices": ("edge_app.commands.devices:main", "list the microphones and other inputs"),
+    "doctor": (
+        "edge_app.commands.doctor:main",
+        "check what detection needs, and say how to mend what is wrong",
+    ),
+    "mix-soundscapes": ("train.commands:mix_soundscapes", "mix a sound bank into annotated training clips"),
+    "train-mlfl": ("train.train_commands:train_mlfl", "train the model that tags clips"),
+    "train-tag-cnn": (
+        "train.train_commands:train_tag_cnn",
+        "train the model that scores frames, given the tags",
+    ),
+    "tune-decoding": (
+        "train.evaluate_commands:tune_decoding",
+        "choose thresholds and filters on a validation set",
+    ),
+    "evaluate": ("train.evaluate_commands:evaluate", "measure F-scores and PSDS of scored clips"),
+    "export-bundle": ("export.commands:export_bundle", "turn checkpoints into a bundle that a device runs"),
+    "bench-accuracy": ("benchmarks.accuracy:main", "score a validation set both ways: clip and live"),
+    "bench-latency": ("benchmarks.latency:main", "time a live step against recomputing the window"),
+    "bench-throughput": ("benchmarks.throughput:main", "time the scoring of files and of a live stream"),
+    "bench-memory": ("benchmarks.memory:main", "measure peak memory on long recordings"),
+}
+
+GROUPS = {
+    "edge_app": "Detection, on this device",
+    "train": "Training",
+    "export": "Export",
+    "benchmarks": "Benchmarks",
+}
+
+# What installs the third-party modules that a package's commands import.
+INSTALL_HINTS = {
+    "train": "pip install -e '.[train]'",
+    "export": "pip install -e '.[export]'",
+    "benchmarks": "pip install -e '.[train,export]'",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line, the process's own if none is given, and return its exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments:
+        print(help_text(), file=sys.stderr)
+        return EXIT_USAGE
+    try:
+        code = _run(arguments[0], arguments[1:])
+        # Flushed here, so that a reader who left early is met inside this block.
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_stdout()
+        code = EXIT_PIPE_CLOSED
+    except KeyboardInterrupt:
+        print("sedge: interrupted", file=sys.stderr)
+        code = EXIT_INTERRUPTED
+    return code
+
+
+def help_text() -> str:
+    """What `sedge --help` prints: the commands that are present, by package."""
+    width = max(map(len, COMMANDS))
+    lines = ["usage: sedge COMMAND [ARGUMENT ...]", "       sedge COMMAND --help | --help | --version"]
+    for package, title in GROUPS.items():
+        if not is_present(package):
+            continue
+        lines += ["", f"{title}:"]
+        lines += [
+            f"  {command:<{width}}  {summary}"
+            for command, (target, summary) in COMMANDS.items()
+            if package_of(target) == package
+        ]
+    return "\n".join(lines)
+
+
+def package_of(target: str) -> str:
+    """The top package of a target "package.module:function"."""
+    return target.partition(":")[0].partition(".")[0]
+
+
+def is_present(package: str) -> bool:
+    """Whether the package lies beside edge_app; another project's package of that name does not count."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        return False
+    return Path(spec.origin).resolve().parent.parent == Path(__file__).resolve().parent.parent
+
+
+def _run(command: str, arguments: list[str]) -> int:
+    if command in ("--help", "-h", "help"):
+        print(help_text())
+        return EXIT_DONE
+    if command == "--version":
+        print(f"sedge {__version__}")
+        return EXIT_DONE
+    try:
+        return _call(command, arguments)
+    except SedgeError as error:
+        print(f"sedge: {error}", file=sys.stderr)
+        return error.exit_code
+    except ModuleNotFoundError as error:
+        print(f"sedge: {missing_module_text(command, error)}", file=sys.stderr)
+        return EXIT_USAGE
+    except SystemExit as stop:
+        return _exit_code(stop)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        print(f"sedge: {os_error_text(command, error)}", file=sys.stderr)
+        return EXIT_USAGE
+
+
+def _call(command: str, arguments: list[str]) -> int:
+    if command not in COMMANDS:
+        raise SedgeError(unknown_command_text(command))
+    target = COMMANDS[command][0]
+    if not is_present(package_of(target)):
+        raise SedgeError(
+            f"{command} needs the folder {package_of(target)}/ beside edge_app/: run it from a checkout"
+        )
+    module_name, _, function_name = target.partition(":")
+    run_command: Callable[[list[str]], int] = getattr(importlib.import_module(module_name), function_name)
+    return run_command(arguments)
+
+
+def unknown_command_text(command: str) -> str:
+    """One line for a command that does not exist, with the nearest one that does."""
+    present = [name for name, (target, _) in COMMANDS.items() if is_present(package_of(target))]
+    near = difflib.get_close_matches(command, present, n=1)
+    advice = f"did you mean {near[0]}?" if near else "`sedge --help` lists them"
+    return f"unknown command {command!r}: {advice}"
+
+
+def missing_module_text(command: str, error: ModuleNotFoundError) -> str:
+    """One line for a third-party module that is not installed; a missing module of our own is a fault: raised again."""
+    module = (error.name or "").partition(".")[0]
+    if not module or module in GROUPS:
+        raise error
+    install = INSTALL_HINTS.get(package_of(COMMANDS[command][0]), f"pip install {module}")
+    return f"{command} needs the Python package {module}, which is not installed: {install}"
+
+
+def os_error_text(command: str, error: OSError) -> str:
+    """One line for what the operating system refused: a full disk, a folder without permission."""
+    where = f": {error.filename!r}" if error.filename is not None else ""
+    return f"{command}: {error.strerror}{where}"
+
+
+def _exit_code(stop: SystemExit) -> int:
+    """The code that a library stopped the program with, as a number: a parser, or rich where a pipe was closed."""
+    if isinstance(stop.__context__, BrokenPipeError):
+        return EXIT_PIPE_CLOSED
+    if stop.code is None:
+        return EXIT_DONE
+    if isinstance(stop.code, int):
+        return stop.code
+    print(stop.code, file=sys.stderr)
+    return EXIT_USAGE
+
+
+def _discard_stdout() -> None:
+    # The interpreter flushes stdout once more at its end, which would print a traceback about the closed pipe.
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""`sedge listen`: events as they happen, on a microphone, a recording or a pipe."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from edge_app.core.bundle import load_bundle
+from edge_app.core.detect import Detector
+from edge_app.core.errors import EXIT_DONE, SedgeError
+from edge_app.core.runtime_onnx import OnnxRuntime
+from edge_app.stream.engine import Engine
+from edge_app.stream.messages import EventNews, GapNews, News, Summary, as_json
+from edge_app.stream.microphone import RECONNECT_S, MicrophoneSource
+from edge_app.stream.sources import RAW_RATE, FileSource, Source, StdinSource
+
+DESCRIPTION = """Find sound events as they happen. Ctrl-C ends it; a summary follows.
+
+An event is first provisional (a line with a question mark), then it begins (it has lasted long enough) or is withdrawn,
+and in the end it is closed. Where sound was lost or there was no time to analyse it, a gap is reported, and events
+end there. With --format jsonl each piece of news is one JSON object a line.
+
+Exit code 0 means done or ended by Ctrl-C, 1 a damaged recording, 2 wrong use, 3 no device or model."""
+
+GAP_WORDS = {"lost": "the sound was lost", "skipped": "there was no time to analyse it"}
+
+
+@dataclass(frozen=True)
+class ListenArgs:
+    """Arguments of `sedge listen`."""
+
+    source: Annotated[str, tyro.conf.arg(metavar="mic|FILE|-")] = "mic"
+    """What to listen to: a microphone; a recording (WAV, FLAC, OGG, MP3); or - for standard input: a WAV stream, or
+    raw 16-bit little-endian mono samples, such as `arecord -t raw -f S16_LE -r 16000` writes."""
+    device: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """The microphone, by its name or a part of it (`sedge devices` lists them); the system's default unless given."""
+    realtime: bool = True
+    """Play a recording at its own speed, as a microphone would hear it, or go through it as fast as possible. Both give
+    the same events as long as this machine keeps up."""
+    duration: Annotated[float | None, tyro.conf.arg(metavar="S")] = None
+    """End after this many seconds of sound, gaps included; without it, at the end of the source or on Ctrl-C."""
+    format: Literal["text", "jsonl"] = "text"
+    """How to print the news: lines to read, or one JSON object a line."""
+    bundle: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Model to use; without it, the one that comes with the program."""
+    hop_frames: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Frames of 20 ms from one step to the next: fewer react sooner and cost more; without it, the model's own."""
+    threads: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """Threads that the model may use."""
+    rate: Annotated[int, tyro.conf.arg(metavar="HZ")] = RAW_RATE
+    """Sample rate of raw samples on standard input; a WAV stream tells its own."""
+    reconnect_s: Annotated[float, tyro.conf.arg(metavar="S")] = RECONNECT_S
+    """For how many seconds to try to open a microphone again that has stopped delivering."""
+
+
+def main(argv: list[str]) -> int:
+    """Run `sedge listen`. Raises SedgeError for wrong use, a damaged recording, no device and no model."""
+    args = tyro.cli(ListenArgs, args=argv, prog="sedge listen", description=DESCRIPTION)
+    _check(args)
+    bundle = load_bundle(args.bundle)
+    detector = Detector(bundle, OnnxRuntime(bundle, args.threads), "live", args.hop_frames)
+    source = _open_source(args)
+    _notify(f"listening to {source.name} with {bundle.manifest.name}, {detector.runtime.name}")
+    with Engine(source, detector, args.duration) as engine, _stopping_on_signals(engine):
+        for news in engine:
+            line = as_json(news) if args.format == "jsonl" else as_text(news)
+            if line:
+                print(line, flush=True)
+    return EXIT_DONE
+
+
+def as_text(news: News) -> str:
+    """One line to read; empty for an update."""
+    if isinstance(news, Summary):
+        return _summary_text(news)
+    if isinstance(news, GapNews):
+        return f"{clock_text(news.onset)}  gap of {news.offset - news.onset:.2f} s: {GAP_WORDS[news.kind]}"
+    return _event_text(news)
+
+
+def clock_text(time_s: float) -> str:
+    """Seconds as minutes and seconds: 83.5 is 01:23.50."""
+    minutes, hundredths = divmod(round(time_s * 100), 6000)
+    return f"{minutes:02d}:{hundredths // 100:02d}.{hundredths % 100:02d}"
+
+
+def _event_text(news: EventNews) -> str:
+    onset, label = clock_text(news.onset), news.event_label.replace("_", " ")
+    if news.type == "provisional":
+        return f"{onset}  {label}?"
+    if news.type == "confirmed":
+        return f"{onset}  {label} begins"
+    if news.type == "withdrawn":
+        return f"{onset}  {label}? withdrawn"
+    if news.type == "closed":
+        ending = "is cut by a gap" if news.cut else "ends"
+        return (
+            f"{clock_text(news.offset)}  {label} {ending}: since {onset}, "
+            f"{news.offset - news.onset:.2f} s, score {news.score:.2f}"
+        )
+    return ""
+
+
+def _summary_text(summary: Summary) -> str:
+    def seconds(samples: int) -> str:
+        return f"{samples / summary.sample_rate:.2f} s"
+
+    return (
+        f"received {seconds(summary.samples_received)} ({summary.samples_received} samples), "
+        f"analysed {seconds(summary.samples_analysed)}, not analysed {seconds(summary.samples_not_analysed)}, "
+        f"gaps {seconds(summary.samples_gap)}, overflows {summary.overflows}, "
+        f"real-time factor {summary.real_time_factor:.4f}, hop of {summary.hop_frames} frames, {summary.runtime}"
+    )
+
+
+def _check(args: ListenArgs) -> None:
+    """Raise SedgeError for settings that are out of range or contradict each other."""
+    if args.device is not None and args.source != "mic":
+        raise SedgeError(f"--device: expected --source mic beside it, found {args.source}")
+    for name, value in (("duration", args.duration), ("threads", args.threads), ("rate", args.rate)):
+        # Written so that a number that is none fails as well.
+        if value is not None and not value > 0:
+            raise SedgeError(f"--{name}: expected more than 0, found {value}")
+    if not args.reconnect_s >= 0:
+        raise SedgeError(f"--reconnect-s: expected 0 or more, found {args.reconnect_s}")
+
+
+def _open_source(args: ListenArgs) -> Source:
+    if args.source == "mic":
+        return MicrophoneSource(args.device, args.reconnect_s, _notify)
+    if args.source == "-":
+        return StdinSource(sys.stdin.buffer, args.rate)
+    return FileSource(Path(args.source), args.realtime)
+
+
+def _notify(message: str) -> None:
+    print(f"sedge: {message}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _stopping_on_signals(engine: Engine) -> Iterator[None]:
+    """The first Ctrl-C or request to end stops the engine, which then sums up; the second acts as usual."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+    def stop(*_: object) -> None:
+        restore()
+        # In a thread of its own: the signal may have come while this one holds a lock that stopping needs.
+        threading.Thread(target=engine.stop, daemon=True).start()
+
+    for number in former:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        restore()

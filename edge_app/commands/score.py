@@ -1,0 +1,270 @@
+"""`sedge score`: the events of recordings, as tables."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import tyro
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from edge_app.commands.recordings import Found, collect, score_names
+from edge_app.core.bundle import load_bundle
+from edge_app.core.detect import Context, Detector, FileDetection
+from edge_app.core.errors import EXIT_DONE, EXIT_SOME_FAILED, SedgeError
+from edge_app.core.events import FRAME_S
+from edge_app.core.runtime_onnx import OnnxRuntime
+from edge_app.formats.desed_tsv import write_durations, write_events
+from edge_app.formats.frame_scores import FrameScoreWriter
+from edge_app.formats.whole_file import write_whole
+
+SUMMARY_SCHEMA_VERSION = 1
+EXIT_INTERRUPTED = 130  # as shells report a command that Ctrl-C ended
+FORMATS = ("desed", "jsonl")
+
+
+@dataclass(frozen=True)
+class ScoreArgs:
+    """Find the sound events of recordings.
+
+    Writes into the folder OUT: events.tsv (filename, onset, offset, event_label; a row with empty fields for a
+    recording without events), durations.tsv, and summary.json. Recordings that fail are named, and the others
+    are done all the same. Exit status: 0 all done, 1 some failed, 2 wrong use, 3 no model.
+    """
+
+    paths: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATHS...")]
+    """Recordings (WAV, FLAC, OGG, MP3; any sample rate, channels and length), and folders to search for them,
+    sub-folders included. In the tables each is named by its path within the folder given."""
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """Folder for the results; made if it is not there."""
+    bundle: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Model to use; without it, the one that comes with the program."""
+    format: Annotated[str, tyro.conf.arg(metavar="desed,jsonl")] = "desed"
+    """Tables of events to write, separated by commas: desed is events.tsv; jsonl is events.jsonl, one object
+    an event, with its score."""
+    frame_scores: Literal["raw", "smoothed"] | None = None
+    """Write the score of every label in every frame of 20 ms as well, one table a recording, in scores/: as the
+    model gives them, or after the median filter that events are found with."""
+    context: Context = "clip"
+    """What the model hears at once. clip: windows of 10 s, each as a whole. live: hop by hop with the past 10 s,
+    as a microphone is heard, with the results that `sedge listen` gives."""
+    hop_frames: int | None = None
+    """Frames of 20 ms from one step to the next, with --context live; without it, the model's own."""
+    threads: int = 1
+    """Threads that the model may use."""
+
+
+@dataclass
+class Results:
+    """What a run has found so far."""
+
+    detections: dict[str, FileDetection] = field(default_factory=dict)
+    """By filename."""
+    failures: dict[str, str] = field(default_factory=dict)
+    """What was wrong, by filename."""
+
+    @property
+    def audio_s(self) -> float:
+        """Seconds of sound in the recordings that are done."""
+        return sum(detection.duration_s for detection in self.detections.values())
+
+
+def main(argv: list[str]) -> int:
+    """Run `sedge score`; returns the exit status. Raises SedgeError for wrong use and for an unusable model."""
+    if "" in argv:  # an unset variable in a script: as a path it would mean the current folder
+        raise SedgeError("arguments: expected a path or a value each, found an empty one")
+    args = tyro.cli(ScoreArgs, args=argv, prog="sedge score")
+    _check(args)
+    bundle = load_bundle(args.bundle)
+    detector = Detector(bundle, OnnxRuntime(bundle, args.threads), args.context, args.hop_frames)
+    found = collect(args.paths)
+    _make_writable(args.out)
+    return _run(args, detector, found)
+
+
+def _check(args: ScoreArgs) -> None:
+    """Raise SedgeError for settings that contradict each other."""
+    if not args.paths:
+        raise SedgeError("PATHS: expected recordings or folders, found none")
+    unknown = [name for name in args.format.split(",") if name not in FORMATS]
+    if unknown:
+        raise SedgeError(f"--format: expected {' or '.join(FORMATS)}, found {unknown[0]!r}")
+    for name, number in (("--threads", args.threads), ("--hop-frames", args.hop_frames)):
+        if number is not None and number < 1:
+            raise SedgeError(f"{name}: expected at least 1, found {number}")
+    if args.hop_frames is not None and args.context != "live":
+        raise SedgeError(f"--hop-frames: expected --context live beside it, found {args.context}")
+
+
+def _make_writable(out: Path) -> None:
+    """Make the folder for results, or raise SedgeError before any work is done."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".sedge.partial"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise SedgeError(f"{out}: expected a folder that can be written, found: {error.strerror}") from error
+
+
+def _run(args: ScoreArgs, detector: Detector, found: Found) -> int:
+    results, console, started = Results(), Console(stderr=True), time.perf_counter()
+    interrupted = False
+    try:
+        _score_all(args, detector, found, results, console)
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:  # an error that nobody foresaw must not cost what is done
+        left = set(found.recordings) - set(results.detections) - set(results.failures)
+        results.failures |= dict.fromkeys(sorted(left), "expected to be scored, found the run interrupted")
+        wall_s = time.perf_counter() - started
+        _write_tables(args, results)
+        write_whole(
+            args.out / "summary.json", json.dumps(_summary(args, detector, results, wall_s), indent=2) + "\n"
+        )
+    _say(console, _closing_line(results, wall_s, interrupted))
+    if interrupted:
+        return EXIT_INTERRUPTED
+    return EXIT_SOME_FAILED if results.failures else EXIT_DONE
+
+
+def _score_all(args: ScoreArgs, detector: Detector, found: Found, results: Results, console: Console) -> None:
+    """Score every recording, keeping in `results` what is done at any time."""
+    for filename, error in found.failures.items():
+        results.failures[filename] = error
+        _say(console, f"sedge: {error}")
+    names = score_names(list(found.recordings))
+    with _progress(console, len(found.recordings)) as (show, advance):
+        for filename, path in found.recordings.items():
+            table = args.out / "scores" / names[filename] if args.frame_scores else None
+            try:
+                show(filename, 0.0)
+                results.detections[filename] = _score(args, detector, path, table, partial(show, filename))
+            except SedgeError as error:
+                results.failures[filename] = str(error)
+                _say(console, f"sedge: {error}")
+            advance()
+
+
+def _score(
+    args: ScoreArgs, detector: Detector, path: Path, table: Path | None, show: Callable[[float], None]
+) -> FileDetection:
+    """Detect in one recording, with its table of frame scores where one is asked for."""
+    writer = None
+    if table is not None:
+        try:
+            table.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SedgeError(f"{table.parent}: expected a folder, found: {error.strerror}") from error
+        writer = FrameScoreWriter(table, detector.event_labels)
+    n_frames = 0
+
+    def on_scores(raw: NDArray[np.float32], smoothed: NDArray[np.float32]) -> None:
+        nonlocal n_frames
+        n_frames += len(raw)
+        show(n_frames * FRAME_S)
+        if writer is not None:
+            writer.write(raw if args.frame_scores == "raw" else smoothed)
+
+    with writer or nullcontext():
+        return detector.detect_file(path, on_scores)
+
+
+def _write_tables(args: ScoreArgs, results: Results) -> None:
+    by_file = {filename: detection.events for filename, detection in results.detections.items()}
+    if "desed" in args.format.split(","):
+        write_events(args.out / "events.tsv", by_file)
+    if "jsonl" in args.format.split(","):
+        lines = [
+            json.dumps(
+                {
+                    "filename": filename,
+                    "onset": event.onset,
+                    "offset": event.offset,
+                    "event_label": event.event_label,
+                    "score": round(event.score, 6),
+                }
+            )
+            for filename, events in by_file.items()
+            for event in events
+        ]
+        write_whole(args.out / "events.jsonl", "".join(f"{line}\n" for line in lines))
+    durations = {filename: detection.duration_s for filename, detection in results.detections.items()}
+    write_durations(args.out / "durations.tsv", durations)
+
+
+def _summary(args: ScoreArgs, detector: Detector, results: Results, wall_s: float) -> dict[str, object]:
+    manifest = detector.bundle.manifest
+    audio_s = results.audio_s
+    return {
+        "schema_version": SUMMARY_SCHEMA_VERSION,
+        "bundle": {"name": manifest.name, "graph_sha256": manifest.graph.sha256},
+        "runtime": detector.runtime.name,
+        "settings": {
+            "context": args.context,
+            "hop_frames": detector.hop_frames if args.context == "live" else None,
+            "decoding_overrides": {},
+            "frame_scores": args.frame_scores,
+        },
+        "files": {"done": len(results.detections), "failed": len(results.failures)},
+        "failures": [{"filename": name, "error": error} for name, error in results.failures.items()],
+        "audio_s": round(audio_s, 3),
+        "wall_s": round(wall_s, 3),
+        "real_time_factor": round(wall_s / audio_s, 6) if audio_s else None,
+    }
+
+
+def _closing_line(results: Results, wall_s: float, interrupted: bool) -> str:
+    n_events = sum(len(detection.events) for detection in results.detections.values())
+    failed = f", {len(results.failures)} failed" if results.failures else ""
+    factor = f", real-time factor {wall_s / results.audio_s:.4f}" if results.audio_s else ""
+    return (
+        f"{'interrupted: ' if interrupted else ''}files: {len(results.detections)} done{failed}; "
+        f"events: {n_events}; {results.audio_s:.1f} s of sound in {wall_s:.1f} s{factor}"
+    )
+
+
+@contextmanager
+def _progress(
+    console: Console, total: int
+) -> Iterator[tuple[Callable[[str, float], None], Callable[[], None]]]:
+    """A bar on a terminal, nothing elsewhere: what shows a recording with its seconds done, and what counts it."""
+    columns = (
+        SpinnerColumn(),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=total)
+
+        def show(filename: str, done_s: float) -> None:
+            minutes, seconds = divmod(int(done_s), 60)
+            progress.update(task, description=f"{_printable(filename)} {minutes}:{seconds:02d}")
+
+        yield show, lambda: progress.advance(task)
+
+
+def _say(console: Console, line: str) -> None:
+    """One line on the standard error stream, whatever is in it and however narrow the terminal."""
+    console.print(_printable(line), markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def _printable(text: str) -> str:
+    """Text with what could break the line or steer the terminal written as an escape."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

@@ -1,0 +1,60 @@
+"""Whether a runtime gives, on a bundle's own clip, the scores that the graph was exported with."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_app.core.bundle import Bundle
+from edge_app.core.errors import BundleError
+from edge_app.core.runtime import FusedInput, Runtime
+
+INPUTS = tuple(field.name for field in fields(FusedInput))
+EXPECTED = ("scores", "tags")
+
+
+@dataclass(frozen=True, slots=True)
+class ParityResult:
+    """How far a runtime is from the exported scores."""
+
+    max_difference: float
+    """Largest absolute difference of a score or a tag; not a number where the runtime gave one."""
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the difference is within the tolerance."""
+        return self.max_difference <= self.tolerance
+
+
+def check_parity(bundle: Bundle, runtime: Runtime) -> ParityResult:
+    """Run the bundle's clip and compare scores and tags with the recorded ones.
+
+    Raises BundleError where the recorded arrays are not all there or not of the shapes it gives.
+    """
+    arrays = _read(bundle)
+    output = runtime.run(FusedInput(*(arrays[name] for name in INPUTS)))
+    differences = []
+    for name in EXPECTED:
+        found: NDArray[np.float32] = getattr(output, name)
+        if found.shape != arrays[name].shape:
+            raise BundleError(
+                f"{bundle.parity_path}: {name}: expected shape {found.shape}, found {arrays[name].shape}"
+            )
+        differences.append(np.abs(found - arrays[name]).max(initial=0))
+    return ParityResult(float(np.max(differences)), bundle.manifest.parity.tolerance)
+
+
+def _read(bundle: Bundle) -> dict[str, NDArray[np.float32]]:
+    path = bundle.parity_path
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in (*INPUTS, *EXPECTED) if name in archive}
+    except Exception as error:  # a damaged archive fails in zipfile, zlib or NumPy, each in its own way
+        raise BundleError(f"{path}: expected an archive of arrays, found: {error}") from error
+    for name in (*INPUTS, *EXPECTED):
+        if name not in arrays:
+            raise BundleError(f"{path}: expected the array {name}, found {sorted(arrays)}")
+        if arrays[name].dtype != np.float32:
+            raise BundleError(f"{path}: {name}: expected float32, found {arrays[name].dtype}")
+    return arrays

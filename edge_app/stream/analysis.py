@@ -1,0 +1,173 @@
+"""What the inference thread does with the ring's items, without threads: blocks and gaps in, news and books out.
+
+The clock is the absolute sample index at the model's rate. A gap ends a segment; the next one starts with
+empty memory on the first frame of the same grid, and the samples before that frame are not analysed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_app.core.audio import MonoResampler
+from edge_app.core.decode import Decoder, EventIds, Message
+from edge_app.core.detect import Detector
+from edge_app.core.events import FRAME_S
+from edge_app.core.hops import ScoredHop
+from edge_app.stream.messages import EventNews, GapNews, News
+from edge_app.stream.ring import Block, Missing, MissingKind
+
+HopListener = Callable[[int, ScoredHop], None]
+"""Is told the absolute index of a hop's first frame, and the hop; runs in the inference thread."""
+
+
+@dataclass
+class Books:
+    """Samples at the model's rate: what arrived, what was analysed, what never came."""
+
+    received: int = 0
+    analysed: int = 0
+    gap: int = 0
+
+    @property
+    def not_analysed(self) -> int:
+        """Received, but skipped or not a whole frame."""
+        return self.received - self.analysed
+
+
+class Segment:
+    """One gapless stretch that begins at the absolute sample `position`, at the model's rate."""
+
+    def __init__(
+        self, detector: Detector, source_rate: int, position: int, ids: EventIds, on_hop: HopListener | None
+    ) -> None:
+        manifest = detector.bundle.manifest
+        self.received = 0
+        self._position = position
+        self._hop_length = manifest.log_mel.hop_length
+        self._before_grid = -position % self._hop_length  # samples until the first whole frame
+        self._first_frame = (position + self._before_grid) // self._hop_length
+        self._resampler = MonoResampler(source_rate, manifest.log_mel.sample_rate)
+        self._features = detector.features()
+        self._scorer = detector.scorer()
+        self._decoder = Decoder(detector.event_labels, manifest.decoding, self._first_frame, ids)
+        self._on_hop = on_hop
+
+    @property
+    def end(self) -> int:
+        """Absolute sample after the last one received."""
+        return self._position + self.received
+
+    @property
+    def analysed(self) -> int:
+        """Samples of the frames that have final scores."""
+        return self._scorer.frames_scored * self._hop_length
+
+    @property
+    def end_frame(self) -> int:
+        """Absolute frame after the last one that has final scores."""
+        return self._first_frame + self._scorer.frames_scored
+
+    def push(self, samples: NDArray[np.float32]) -> list[Message]:
+        """Take samples at the source's rate, shape (sample,); give the news that they bring."""
+        return self._hear(self._resampler.push(samples))
+
+    def finish(self) -> list[Message]:
+        """End the stretch; what is open is closed."""
+        messages = self._hear(self._resampler.flush())
+        messages += self._decode(self._scorer.push(self._features.flush()) + self._scorer.finish())
+        return messages + self._decoder.flush()
+
+    def _hear(self, samples: NDArray[np.float32]) -> list[Message]:
+        before_grid = min(max(0, self._before_grid - self.received), len(samples))
+        self.received += len(samples)
+        return self._decode(self._scorer.push(self._features.push(samples[before_grid:])))
+
+    def _decode(self, hops: list[ScoredHop]) -> list[Message]:
+        messages = []
+        for hop in hops:
+            if self._on_hop:
+                self._on_hop(self._first_frame + hop.start_frame, hop)
+            messages += self._decoder.push(hop.scores)
+        return messages
+
+
+class Analysis:
+    """Turns a ring's items, in order, into news; `start` is the ring's first absolute sample."""
+
+    def __init__(
+        self, detector: Detector, source_rate: int, start: int = 0, on_hop: HopListener | None = None
+    ) -> None:
+        self._detector = detector
+        self._source_rate = source_rate
+        self._sample_rate = detector.bundle.manifest.log_mel.sample_rate
+        self._hop_length = detector.bundle.manifest.log_mel.hop_length
+        self._on_hop = on_hop
+        self._ids = EventIds()
+        self._segment: Segment | None = None
+        self._closed = Books()
+        self._position = self._model_sample(start)
+
+    @property
+    def books(self) -> Books:
+        """The books so far; samples inside the resampler count once they leave it."""
+        books, segment = self._closed, self._segment
+        if segment is None:
+            return Books(books.received, books.analysed, books.gap)
+        return Books(books.received + segment.received, books.analysed + segment.analysed, books.gap)
+
+    def take(self, item: Block | Missing) -> list[News]:
+        """Take what comes next in the ring."""
+        if isinstance(item, Missing):
+            return self._break(item)
+        if self._segment is None:
+            self._segment = Segment(
+                self._detector, self._source_rate, self._position, self._ids, self._on_hop
+            )
+        return [self._news(message) for message in self._segment.push(item.samples)]
+
+    def finish(self) -> list[News]:
+        """The signal has ended: close what is open."""
+        return self._end_segment(by_gap=False)
+
+    def _break(self, missing: Missing) -> list[News]:
+        news = self._end_segment(by_gap=True)
+        onset = self._position
+        # A resampler may give a sample more than the share of the time that went by: time never runs back.
+        self._position = max(onset, self._model_sample(missing.end))
+        if missing.kind == "lost":
+            self._closed.gap += self._position - onset
+        else:
+            self._closed.received += self._position - onset
+        return [*news, self._gap_news(onset, missing.kind)]
+
+    def _end_segment(self, by_gap: bool) -> list[News]:
+        segment, self._segment = self._segment, None
+        if segment is None:
+            return []
+        messages = segment.finish()
+        self._position = segment.end
+        self._closed.received += segment.received
+        self._closed.analysed += segment.analysed
+        return [self._news(message, segment.end_frame if by_gap else None) for message in messages]
+
+    def _gap_news(self, onset: int, kind: MissingKind) -> GapNews:
+        end, rate = self._position, self._sample_rate
+        return GapNews(round(onset / rate, 6), round(end / rate, 6), onset, end, kind)
+
+    def _news(self, message: Message, cut_frame: int | None = None) -> EventNews:
+        return EventNews(
+            message.type,
+            message.id,
+            message.event_label,
+            round(message.onset_frame * FRAME_S, 6),
+            round(message.offset_frame * FRAME_S, 6),
+            message.onset_frame * self._hop_length,
+            message.offset_frame * self._hop_length,
+            round(message.score, 6),
+            cut=message.type == "closed" and message.offset_frame == cut_frame,
+        )
+
+    def _model_sample(self, source_sample: int) -> int:
+        return source_sample * self._sample_rate // self._source_rate

@@ -1,0 +1,182 @@
+"""Checkpoints to a bundle: the folder that a device runs."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from edge_app.core.audio import read_blocks
+from edge_app.core.bundle import (
+    BundleManifest,
+    Graph,
+    HopFrames,
+    Parity,
+    ReceptiveField,
+    file_sha256,
+    write_manifest,
+)
+from edge_app.core.decode import LabelDecoding
+from edge_app.core.errors import SedgeError
+from edge_app.core.logmel import LogMelConfig, log_mel
+from edge_app.core.runtime import FusedInput
+from edge_app.core.runtime_onnx import INPUT_NAMES, OUTPUT_NAMES
+from export.fuse import FusedEnsemble, Gate
+from export.onnx import export_onnx
+from train.checkpoint import load_model
+from train.models.mlfl import MLFL
+from train.models.tag_cnn import TagCNN
+
+HOP_FRAMES = HopFrames(default=25, allowed=(5, 10, 25, 50))
+TAG_WINDOW_FRAMES = 500
+PARITY_S = 4.0
+PARITY_TOLERANCE = 1e-4
+GRAPH_FILE, PARITY_FILE, ATTRIBUTION_FILE = "fused.onnx", "parity.npz", "ATTRIBUTION.md"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One trained pair and where it comes from."""
+
+    mlfl: MLFL
+    tag_cnn: TagCNN
+    event_labels: tuple[str, ...]
+    provenance: dict[str, Any]
+
+
+def load_member(mlfl_path: Path, tag_cnn_path: Path) -> Member:
+    """A pair of checkpoints; SedgeError where their labels differ."""
+    mlfl, mlfl_about = load_model(mlfl_path, "mlfl")
+    tag_cnn, tag_about = load_model(tag_cnn_path, "tag_cnn")
+    labels = tuple(tag_about["event_labels"])
+    if labels != tuple(mlfl_about["event_labels"]):
+        raise SedgeError(
+            f"{tag_cnn_path}: event_labels: expected those of {mlfl_path}, {mlfl_about['event_labels']}, "
+            f"found {list(labels)}"
+        )
+    provenance = {
+        "mlfl": {"sha256": file_sha256(mlfl_path), **mlfl_about},
+        "tag_cnn": {"sha256": file_sha256(tag_cnn_path), **tag_about},
+    }
+    return Member(cast(MLFL, mlfl), cast(TagCNN, tag_cnn), labels, provenance)
+
+
+def run_members(run: Path) -> list[Member]:
+    """The pairs of a run: `mlfl/<seed>` with `tag_cnn/<seed>`, in the order of their seeds."""
+    pairs = [
+        (run / "mlfl" / folder.name / "model.safetensors", folder / "model.safetensors")
+        for folder in sorted((run / "tag_cnn").glob("*"))
+    ]
+    found = [pair for pair in pairs if all(path.is_file() for path in pair)]
+    if not found:
+        raise SedgeError(f"{run}: expected mlfl/<seed>/ and tag_cnn/<seed>/model.safetensors, found no such pair")
+    return [load_member(*pair) for pair in found]
+
+
+def export_bundle(
+    members: Sequence[Member],
+    weights: Sequence[float],
+    gate: Gate,
+    out: Path,
+    name: str,
+    parity_clip: Path,
+    attribution: str,
+) -> Path:
+    """Write the bundle of `members` to the folder `out`, whole or not at all; an older bundle there is replaced.
+
+    Decoding starts at thresholds of 0.5; `sedge tune-decoding` sets it from a validation set.
+    """
+    fused = FusedEnsemble([(member.mlfl, member.tag_cnn) for member in members], weights, gate).eval()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as staging:
+        folder = Path(staging) / "bundle"
+        folder.mkdir()
+        export_onnx(fused, folder / GRAPH_FILE)
+        write_parity(fused, parity_clip, folder / PARITY_FILE)
+        (folder / ATTRIBUTION_FILE).write_text(attribution, encoding="utf-8")
+        write_manifest(folder, _manifest(members, weights, gate, name, folder))
+        _replace_folder(folder, out)
+    return out
+
+
+def _manifest(
+    members: Sequence[Member], weights: Sequence[float], gate: Gate, name: str, folder: Path
+) -> BundleManifest:
+    first = members[0]
+    fields = ReceptiveField(
+        mlfl=max(member.mlfl.config.receptive_field for member in members),
+        tag_cnn=max(member.tag_cnn.config.receptive_field for member in members),
+    )
+    graph = Graph(
+        file=GRAPH_FILE,
+        sha256=file_sha256(folder / GRAPH_FILE),
+        precision="float32",
+        inputs=INPUT_NAMES,
+        outputs=OUTPUT_NAMES,
+    )
+    return BundleManifest(
+        name=name,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        sedge_version=_version(),
+        event_labels=first.event_labels,
+        log_mel=LogMelConfig(),
+        hop_frames=HOP_FRAMES,
+        tag_window_frames=TAG_WINDOW_FRAMES,
+        receptive_field_frames=fields,
+        members=tuple(weights),
+        gate=gate,
+        graph=graph,
+        decoding={label: LabelDecoding() for label in first.event_labels},
+        metrics={},
+        provenance={"members": [member.provenance for member in members]},
+        parity=Parity(file=PARITY_FILE, sha256=file_sha256(folder / PARITY_FILE), tolerance=PARITY_TOLERANCE),
+    )
+
+
+def _version() -> str:
+    try:
+        return version("sedge-sed")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def parity_input(fused: FusedEnsemble, clip: Path) -> FusedInput:
+    """A call that uses every input: the clip's later frames, padded, with its earlier ones in the memory."""
+    waveform = np.concatenate(list(read_blocks(clip)))[: int(PARITY_S * 16_000)]
+    frames = torch.from_numpy(log_mel(waveform))[None]
+    past, valid = frames.shape[1] // 4, torch.ones(1, frames.shape[1])
+    n_labels = fused.members[0].tag_cnn.config.n_labels
+    empty = torch.zeros(1, len(fused.members), 0, n_labels)
+    with torch.no_grad():
+        _, _, logit, evidence = fused(frames, valid, valid, empty, empty)
+    new = torch.nn.functional.pad(frames[:, past:], (0, 0, 0, 10))
+    valid = torch.nn.functional.pad(valid[:, past:], (0, 10))
+    tensors = (new, valid, valid, logit[:, :, :past], evidence[:, :, :past])
+    return FusedInput(*(tensor.contiguous().numpy() for tensor in tensors))
+
+
+def write_parity(fused: FusedEnsemble, clip: Path, path: Path) -> None:
+    """Write a real clip's input and the scores and tags that torch gives on it."""
+    call = parity_input(fused, clip)
+    inputs = {name: getattr(call, name) for name in INPUT_NAMES}
+    with torch.no_grad():
+        scores, tags, _, _ = fused(*(torch.from_numpy(array) for array in inputs.values()))
+    np.savez_compressed(path, **inputs, scores=scores.numpy(), tags=tags.numpy())
+
+
+def _replace_folder(new: Path, out: Path) -> None:
+    """Put `new` where `out` is; the old one goes once the new one is there."""
+    old = new.with_name("old")
+    if out.exists():
+        if not (out / "bundle.json").exists() and any(out.iterdir()):
+            raise SedgeError(f"{out}: expected an empty folder or an older bundle, found other files")
+        os.replace(out, old)
+    os.replace(new, out)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,46 @@
+"""The fused module as an ONNX file."""
+
+from pathlib import Path
+
+import onnx
+import torch
+
+from edge_app.core.runtime_onnx import INPUT_NAMES, OUTPUT_NAMES
+from export.fuse import FusedEnsemble
+
+OPSET = 18
+
+
+def example_inputs(fused: FusedEnsemble, batch: int = 2, frames: int = 40, past: int = 30) -> tuple[torch.Tensor, ...]:
+    """Inputs of the right shapes, to trace with."""
+    config = fused.members[0].tag_cnn.config
+    memory = (batch, len(fused.members), past, config.n_labels)
+    return (
+        torch.randn(batch, frames, config.n_mels),
+        torch.ones(batch, frames),
+        torch.ones(batch, frames),
+        torch.zeros(memory),
+        torch.zeros(memory),
+    )
+
+
+def export_onnx(fused: FusedEnsemble, path: Path) -> None:
+    """Write the graph with symbolic `batch`, `frame` and `past`, weights inside, and check it."""
+    batch, frame, past = (torch.export.Dim(name, min=low) for name, low in (("batch", 1), ("frame", 1), ("past", 0)))
+    memory = {0: batch, 2: past}
+    dynamic = ({0: batch, 1: frame}, {0: batch, 1: frame}, {0: batch, 1: frame}, memory, memory)
+    program = torch.onnx.export(
+        fused.eval(),
+        example_inputs(fused),
+        input_names=list(INPUT_NAMES),
+        output_names=list(OUTPUT_NAMES),
+        dynamic_shapes=dynamic,
+        opset_version=OPSET,
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None
+    program.optimize()
+    program.save(path, external_data=False)
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)

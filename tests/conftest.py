@@ -1,0 +1,45 @@
+"""What every test shares: reproducible examples, and what happens where there is no sound system."""
+
+import ctypes.util
+import os
+import shutil
+
+import pytest
+from hypothesis import settings
+
+AUDIO_PACKAGES = "libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins"
+
+# Derandomised: a run on one machine tests what a run on any other does.
+settings.register_profile("sedge", derandomize=True, deadline=None)
+settings.load_profile("sedge")
+
+
+def missing_audio_parts() -> list[str]:
+    """What an `audio` test needs and this machine lacks."""
+    programs = [program for program in ("pulseaudio", "pactl", "paplay") if shutil.which(program) is None]
+    return programs if ctypes.util.find_library("portaudio") else ["PortAudio", *programs]
+
+
+def is_audio_required() -> bool:
+    """Whether an `audio` test that cannot run is a failure, as in continuous integration."""
+    return os.environ.get("SEDGE_REQUIRE_AUDIO") == "1"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("audio") is None:
+        return
+    missing = missing_audio_parts()
+    if missing:
+        pytest.skip(f"{', '.join(missing)} not found: apt-get install {AUDIO_PACKAGES}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    report = yield
+    is_skip = report.skipped and not hasattr(report, "wasxfail")
+    if is_skip and is_audio_required() and item.get_closest_marker("audio") is not None:
+        report.outcome = "failed"
+        report.longrepr = (
+            f"SEDGE_REQUIRE_AUDIO=1, but the test was skipped: {call.excinfo and call.excinfo.value}"
+        )
+    return report

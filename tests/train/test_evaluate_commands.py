@@ -1,0 +1,229 @@
+"""`sedge evaluate`, `sedge tune-decoding` and `sedge bench-accuracy`: from files to figures and back into a bundle."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import benchmarks.accuracy
+import train.evaluate_commands
+from edge_app.core.bundle import Bundle, BundleManifest, Graph, HopFrames, Parity, ReceptiveField
+from edge_app.core.decode import LabelDecoding
+from edge_app.core.errors import SedgeError
+from edge_app.core.events import FRAME_S, Event, rasterise
+from edge_app.core.logmel import LogMelConfig
+from edge_app.formats.desed_tsv import write_durations, write_events
+from edge_app.formats.frame_scores import FrameScoreWriter
+from train.evaluate_commands import evaluate, tune_decoding
+from train.tune import decode_all
+from train.validation_set import read_validation_set, score_clips
+
+LABELS = ("Cat", "Dog")
+N_FRAMES = 300
+Table = dict[str, list[Event]]
+
+
+def random_table(n_clips: int) -> Table:
+    generator = np.random.default_rng(4)
+    reference: Table = {}
+    for clip in range(n_clips):
+        events = []
+        for label in LABELS[: generator.integers(0, 3)]:
+            onset, length = generator.integers(0, 200), generator.integers(20, 90)
+            events.append(Event(onset * FRAME_S, (onset + length) * FRAME_S, label))
+        reference[f"{'ab'[clip % 2]}_{clip:03d}.wav"] = events
+    return reference
+
+
+def noisy(reference: Table, noise: float) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(5)
+    scores = {}
+    for filename, events in reference.items():
+        logit = 4 * rasterise(events, LABELS, N_FRAMES) - 2.5 + noise * generator.normal(size=(N_FRAMES, 2))
+        scores[filename] = (1 / (1 + np.exp(-logit))).astype(np.float32)
+    return scores
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Annotated clips in two halves."""
+    folder = tmp_path / "clips"
+    (folder / "audio").mkdir(parents=True)
+    reference = random_table(n_clips=24)
+    for filename in reference:
+        soundfile.write(folder / "audio" / filename, np.zeros(16_000 * 6, np.float32), 16_000)
+    write_events(folder / "ground_truth.tsv", reference)
+    write_durations(folder / "durations.tsv", dict.fromkeys(reference, N_FRAMES * FRAME_S))
+    return folder
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    manifest = BundleManifest(
+        name="test",
+        created_at="2024-01-01T00:00:00Z",
+        sedge_version="0",
+        event_labels=LABELS,
+        log_mel=LogMelConfig(),
+        hop_frames=HopFrames(default=25, allowed=(25,)),
+        tag_window_frames=500,
+        receptive_field_frames=ReceptiveField(mlfl=5, tag_cnn=12),
+        members=(1.0,),
+        gate="none",
+        graph=Graph(file="g", sha256="0" * 64, precision="float32", inputs=(), outputs=()),
+        decoding={label: LabelDecoding() for label in LABELS},
+        metrics={"kept": 1},
+        provenance={},
+        parity=Parity(file="p", sha256="0" * 64, tolerance=1e-4),
+    )
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    return Bundle(folder, manifest)
+
+
+class SilentRuntime:
+    """In the place of a runtime that the scores below make needless."""
+
+    name = "none"
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def scored(monkeypatch: pytest.MonkeyPatch, bundle: Bundle) -> Bundle:
+    """Commands find `bundle`, and noisy scores of each clip: a little noisier live."""
+
+    def scores(detector, clips):
+        return noisy(clips.reference, {"clip": 1.5, "live": 2.0}[detector.context])
+
+    for module in (train.evaluate_commands, benchmarks.accuracy):
+        monkeypatch.setattr(module, "load_bundle", lambda _: bundle)
+        monkeypatch.setattr(module, "OnnxRuntime", SilentRuntime)
+        monkeypatch.setattr(module, "score_clips", scores)
+    return bundle
+
+
+def arguments(folder: Path, *more: object) -> list[str]:
+    tables = ["--ground-truth", folder / "ground_truth.tsv", "--durations", folder / "durations.tsv"]
+    return [str(argument) for argument in [*tables, *more]]
+
+
+def write_scores(out: Path, scores: dict[str, np.ndarray]) -> None:
+    out.mkdir()
+    for filename, clip in scores.items():
+        with FrameScoreWriter((out / filename).with_suffix(".tsv"), LABELS) as writer:
+            writer.write(clip)
+
+
+def test_evaluate_measures_events_and_frame_scores(folder: Path, tmp_path: Path) -> None:
+    reference = random_table(n_clips=24)
+    scores = noisy(reference, noise=0.3)
+    write_scores(tmp_path / "scores", scores)
+    write_events(
+        tmp_path / "events.tsv", decode_all(scores, LABELS, {label: LabelDecoding() for label in LABELS})
+    )
+    given = ["--events", tmp_path / "events.tsv", "--frame-scores", tmp_path / "scores"]
+    assert evaluate(arguments(folder, *given, "--out", tmp_path / "figures.json")) == 0
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["event_f1_macro"] > 0.9
+    assert 0.5 < figures["psds1"] <= figures["psds2"] <= 1
+    assert set(figures["per_class"]) == set(LABELS)
+    assert set(figures["per_class"]["Cat"]) == {"event_f1", "psds1", "psds2"}
+
+
+def test_evaluate_says_what_an_event_table_leaves_out(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reference = {filename: events for filename, events in random_table(n_clips=24).items() if events}
+    write_events(tmp_path / "events.tsv", reference)
+    assert evaluate(arguments(folder, "--events", tmp_path / "events.tsv")) == 0
+    said = capsys.readouterr()
+    assert f"{24 - len(reference)} of 24 files are not in it" in said.err
+    assert "1.0000" in said.out
+
+
+def test_evaluate_measures_operating_points(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "points").mkdir()
+    scores = noisy(random_table(n_clips=24), noise=0.3)
+    for threshold in (0.2, 0.4, 0.6):
+        decoding = dict.fromkeys(LABELS, LabelDecoding(threshold_on=threshold, threshold_off=threshold))
+        write_events(tmp_path / "points" / f"{threshold}.tsv", decode_all(scores, LABELS, decoding))
+    given = ["--operating-points", tmp_path / "points", "--out", tmp_path / "figures.json"]
+    assert evaluate(arguments(folder, *given)) == 0
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["psds2"] > 0.5
+    assert figures["event_f1_macro"] is None
+
+
+def test_evaluate_refuses_what_does_not_fit(folder: Path, tmp_path: Path) -> None:
+    scores = noisy(random_table(n_clips=24), noise=0.3)
+    write_scores(tmp_path / "scores", scores)
+    with pytest.raises(SedgeError, match="found none of them"):
+        evaluate(arguments(folder))
+    (tmp_path / "scores" / "other.tsv").write_bytes((tmp_path / "scores" / "a_000.tsv").read_bytes())
+    with pytest.raises(SedgeError, match="found 1 others"):
+        evaluate(arguments(folder, "--frame-scores", tmp_path / "scores"))
+    (tmp_path / "scores" / "other.tsv").unlink()
+    (tmp_path / "scores" / "a_000.tsv").unlink()
+    with pytest.raises(SedgeError, match=r"a_000\.tsv: cannot be read"):
+        evaluate(arguments(folder, "--frame-scores", tmp_path / "scores"))
+    write_events(tmp_path / "events.tsv", {"x.wav": []})
+    with pytest.raises(SedgeError, match=r"events\.tsv: .*1 unknown: 'x\.wav'"):
+        evaluate(arguments(folder, "--events", tmp_path / "events.tsv"))
+
+
+@pytest.mark.parametrize("halves", ["--halves", "--no-halves"])
+def test_tune_decoding_rewrites_the_manifest(folder: Path, scored: Bundle, halves: str) -> None:
+    assert tune_decoding([str(scored.folder), str(folder), halves]) == 0
+    (written,) = scored.folder.iterdir()
+    manifest = BundleManifest.model_validate_json(written.read_text())
+    assert manifest.decoding != scored.manifest.decoding
+    assert manifest.model_copy(update={"decoding": {}, "metrics": {}}) == scored.manifest.model_copy(
+        update={"decoding": {}, "metrics": {}}
+    )
+    assert manifest.metrics["kept"] == 1
+    validation = manifest.metrics["validation"]
+    assert ("the other" in validation["method"]) == (halves == "--halves")
+    assert 0.3 < validation["contexts"]["live"]["event_f1_macro"] <= 1
+    assert validation["contexts"]["clip"]["psds2"] > 0.5
+
+
+def test_bench_accuracy_sets_clip_and_live_side_by_side(folder: Path, scored: Bundle, tmp_path: Path) -> None:
+    assert benchmarks.accuracy.main([str(folder), "--out", str(tmp_path / "accuracy.json")]) == 0
+    report = json.loads((tmp_path / "accuracy.json").read_text())
+    clip, live = report["contexts"]["clip"], report["contexts"]["live"]
+    assert clip["cross_tuned"]["event_f1_macro"] > clip["shipped"]["event_f1_macro"]
+    assert set(live["cross_tuned"]["event_f1_per_class"]) == set(LABELS)
+    assert (clip["hop_frames"], live["hop_frames"]) == (None, 25)
+    with pytest.raises(SedgeError, match="context: expected some of clip, live, found 'disc'"):
+        benchmarks.accuracy.main([str(folder), "--context", "disc"])
+
+
+def test_every_clip_is_scored_from_its_audio(folder: Path, bundle: Bundle) -> None:
+    class Counting:
+        context = "clip"
+        event_labels = LABELS
+
+        def scores(self, blocks):
+            n_samples = sum(len(block) for block in blocks)
+            yield np.zeros((100, 2), np.float32)
+            yield np.zeros((n_samples // 320 - 100, 2), np.float32)
+
+    clips = read_validation_set(folder)
+    scores = score_clips(Counting(), clips)
+    assert list(scores) == list(clips.reference)
+    assert {clip.shape for clip in scores.values()} == {(N_FRAMES, 2)}
+
+
+def test_a_validation_set_is_whole(folder: Path) -> None:
+    (folder / "audio").rename(folder / "sound")
+    assert read_validation_set(folder).audio == folder / "sound"
+    (folder / "sound" / "b_001.wav").unlink()
+    with pytest.raises(SedgeError, match=r"expected 24 clips, found 1 missing: \['b_001.wav'\]"):
+        read_validation_set(folder)
+    write_durations(folder / "durations.tsv", {"a_000.wav": 6.0})
+    with pytest.raises(SedgeError, match=r"durations\.tsv: expected the 24 files"):
+        read_validation_set(folder)

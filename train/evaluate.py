@@ -1,0 +1,284 @@
+"""How good detections are: event-based F1 and the polyphonic sound detection scores.
+
+The numbers come from the field's own programs (sed_eval, sed_scores_eval, psds_eval); what is here
+makes their inputs alike and refuses what they would silently drop.
+"""
+
+import warnings
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import sed_eval
+from jaxtyping import Float32
+from psds_eval import PSDSEval
+from sed_scores_eval import intersection_based
+from sed_scores_eval.base_modules.scores import create_score_dataframe
+
+from edge_app.core.errors import SedgeError
+from edge_app.core.events import FRAME_S, Event
+
+COLLAR_S = 0.2
+OFFSET_SHARE = 0.2
+"""The offset may be off by this share of the reference event's length, where that is more than the collar."""
+MAX_EFPR = 100.0
+"""Effective false positives an hour up to which the area is taken."""
+OPERATING_POINTS = tuple(float(point) for point in np.round(np.arange(0.01, 1, 0.02), 2))
+"""The 50 thresholds of the field's threshold-dependent PSDS."""
+
+EventsByFile = Mapping[str, Sequence[Event]]
+FrameScores = Mapping[str, Float32[np.ndarray, "frame label"]]
+
+
+@dataclass(frozen=True)
+class EventF1:
+    """Event-based F1 in 0...1. A label without reference events has None and no part in `macro`."""
+
+    macro: float
+    micro: float
+    per_label: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Psds:
+    """PSDS in 0...1 for both scenarios. A label without reference events has None and no part in the means."""
+
+    psds1: float
+    psds2: float
+    psds1_per_label: dict[str, float | None] = field(default_factory=dict)
+    psds2_per_label: dict[str, float | None] = field(default_factory=dict)
+    repeated_operating_points: int = 0
+    """Thresholds whose detections equal those of another one, which count once."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Settings of one PSDS."""
+
+    dtc: float
+    gtc: float
+    cttc: float | None
+    alpha_ct: float
+    alpha_st: float
+
+
+SCENARIO_1 = Scenario(dtc=0.7, gtc=0.7, cttc=None, alpha_ct=0.0, alpha_st=1.0)
+"""Rewards exact times."""
+SCENARIO_2 = Scenario(dtc=0.1, gtc=0.1, cttc=0.3, alpha_ct=0.5, alpha_st=1.0)
+"""Rewards the right label."""
+
+
+def merged(events: Iterable[Event], touching: bool = False) -> list[Event]:
+    """Overlapping events of one label made one, sorted by onset, then label; `touching` merges touching ones too."""
+    last: dict[str, Event] = {}
+    done: list[Event] = []
+    for later in sorted(events, key=lambda event: (event.onset, event.offset)):
+        event, before = later, last.get(later.event_label)
+        if before and (event.onset < before.offset or (touching and event.onset == before.offset)):
+            offset, score = max(before.offset, event.offset), max(before.score, event.score)
+            event = Event(before.onset, offset, before.event_label, score)
+        elif before:
+            done.append(before)
+        last[event.event_label] = event
+    return sorted([*done, *last.values()], key=lambda event: (event.onset, event.event_label))
+
+
+def event_f1(reference: EventsByFile, estimate: EventsByFile, event_labels: Sequence[str]) -> EventF1:
+    """Event-based F1 with a collar of 200 ms, for offsets 20 % of the length where that is more.
+
+    Times count in whole milliseconds, as tables hold them. Raises SedgeError where the two cover different
+    files or an event has another label.
+    """
+    check_files("estimate", estimate, reference)
+    check_labels_known("reference", reference, event_labels)
+    check_labels_known("estimate", estimate, event_labels)
+    metrics = sed_eval.sound_event.EventBasedMetrics(
+        event_label_list=list(event_labels),
+        t_collar=COLLAR_S,
+        percentage_of_length=OFFSET_SHARE,
+        empty_system_output_handling="zero_score",
+    )
+    for filename, events in reference.items():
+        metrics.evaluate(_rows(filename, merged(events)), _rows(filename, estimate[filename]))
+    return _summary(metrics, labels_in(reference), event_labels)
+
+
+def psds(
+    scores: FrameScores, reference: EventsByFile, durations: Mapping[str, float], event_labels: Sequence[str]
+) -> Psds:
+    """Exact, threshold-independent PSDS of frame scores on the 20 ms grid.
+
+    Raises SedgeError where the tables cover different files or the reference has another label.
+    """
+    _check_tables(scores, reference, durations, event_labels)
+    heard = _labels_heard(reference, event_labels)
+    columns = [list(event_labels).index(label) for label in heard]
+    tables = {filename: _score_table(clip[:, columns], heard) for filename, clip in scores.items()}
+    truth = {
+        filename: [(event.onset, event.offset, event.event_label) for event in merged(events, touching=True)]
+        for filename, events in reference.items()
+    }
+    values = [_exact(tables, truth, dict(durations), scenario) for scenario in (SCENARIO_1, SCENARIO_2)]
+    (psds1, labels1), (psds2, labels2) = values
+    return Psds(psds1, psds2, _for_all(labels1, event_labels), _for_all(labels2, event_labels))
+
+
+def psds_at_operating_points(
+    detections: Sequence[EventsByFile],
+    reference: EventsByFile,
+    durations: Mapping[str, float],
+    event_labels: Sequence[str],
+) -> Psds:
+    """PSDS of the detections at several thresholds, by psds_eval: a cross-check that depends on the thresholds.
+
+    Detections need not list files without events. Raises SedgeError for a file that the reference lacks.
+    """
+    check_files("durations", durations, reference)
+    check_labels_known("reference", reference, event_labels)
+    heard = _labels_heard(reference, event_labels)
+    truth = _frame({filename: merged(events) for filename, events in reference.items()}, heard)
+    clips = pd.DataFrame({"filename": list(durations), "duration": list(durations.values())})
+    for point in detections:
+        check_known_files("detections", point, reference)
+        check_labels_known("detections", point, event_labels)
+    points = [_frame({f: merged(events) for f, events in point.items()}, heard) for point in detections]
+    values = [_at_points(points, truth, clips, scenario) for scenario in (SCENARIO_1, SCENARIO_2)]
+    return Psds(values[0][0], values[1][0], repeated_operating_points=values[0][1])
+
+
+def labels_in(by_file: EventsByFile) -> set[str]:
+    """The labels that occur."""
+    return {event.event_label for events in by_file.values() for event in events}
+
+
+def check_files(name: str, files: Collection[str], reference: Collection[str]) -> None:
+    """Raise SedgeError unless both name the same files: a missing one would pass as silence."""
+    check_known_files(name, files, reference)
+    missing = sorted(set(reference) - set(files))
+    if missing:
+        raise SedgeError(
+            f"{name}: expected the {len(reference)} files of the reference, {_found('missing', missing)}"
+        )
+
+
+def check_known_files(name: str, files: Collection[str], reference: Collection[str]) -> None:
+    """Raise SedgeError for a file that the reference lacks."""
+    unknown = sorted(set(files) - set(reference))
+    if unknown:
+        raise SedgeError(f"{name}: expected only files of the reference, {_found('unknown', unknown)}")
+
+
+def check_labels_known(name: str, by_file: EventsByFile, event_labels: Sequence[str]) -> None:
+    """Raise SedgeError for an event whose label is not among `event_labels`."""
+    unknown = sorted(labels_in(by_file) - set(event_labels))
+    if unknown:
+        raise SedgeError(f"{name}: expected labels {list(event_labels)}, found {unknown}")
+
+
+def _found(what: str, names: Sequence[str]) -> str:
+    return f"found {len(names)} {what}: {', '.join(map(repr, names[:3]))}{', ...' if len(names) > 3 else ''}"
+
+
+def _check_tables(
+    scores: FrameScores, reference: EventsByFile, durations: Mapping[str, float], event_labels: Sequence[str]
+) -> None:
+    check_files("frame scores", scores, reference)
+    check_files("durations", durations, reference)
+    check_labels_known("reference", reference, event_labels)
+    for filename, clip in scores.items():
+        if clip.ndim != 2 or clip.shape[1] != len(event_labels) or not len(clip):
+            raise SedgeError(
+                f"frame scores of {filename!r}: expected (frame, {len(event_labels)}), found {clip.shape}"
+            )
+
+
+def _labels_heard(reference: EventsByFile, event_labels: Sequence[str]) -> list[str]:
+    heard = labels_in(reference)
+    if not heard:
+        raise SedgeError("reference: expected at least one event, found none")
+    return [label for label in event_labels if label in heard]
+
+
+def _for_all(values: Mapping[str, float], event_labels: Sequence[str]) -> dict[str, float | None]:
+    return {label: values.get(label) for label in event_labels}
+
+
+def _rows(filename: str, events: Iterable[Event]) -> list[dict[str, str | float]]:
+    return [
+        {
+            "filename": filename,
+            "event_onset": round(event.onset, 3),
+            "event_offset": round(event.offset, 3),
+            "event_label": event.event_label,
+        }
+        for event in events
+    ]
+
+
+def _summary(
+    metrics: sed_eval.sound_event.EventBasedMetrics, heard: Collection[str], event_labels: Sequence[str]
+) -> EventF1:
+    per_label = {
+        label: float(metrics.class_wise_f_measure(label)["f_measure"]) if label in heard else None
+        for label in event_labels
+    }
+    values = [value for value in per_label.values() if value is not None]
+    if not values:
+        raise SedgeError("reference: expected at least one event, found none")
+    return EventF1(float(np.mean(values)), float(metrics.overall_f_measure()["f_measure"]), per_label)
+
+
+def _score_table(scores: Float32[np.ndarray, "frame label"], labels: Sequence[str]) -> pd.DataFrame:
+    times = np.round(FRAME_S * np.arange(len(scores) + 1), 3)
+    return create_score_dataframe(scores.astype(np.float64), times, list(labels))
+
+
+def _exact(
+    tables: Mapping[str, pd.DataFrame],
+    truth: Mapping[str, list[tuple[float, float, str]]],
+    durations: dict[str, float],
+    scenario: Scenario,
+) -> tuple[float, dict[str, float]]:
+    value, per_label, _, _ = intersection_based.psds(
+        scores=tables,
+        ground_truth=truth,
+        audio_durations=durations,
+        dtc_threshold=scenario.dtc,
+        gtc_threshold=scenario.gtc,
+        cttc_threshold=scenario.cttc,
+        alpha_ct=scenario.alpha_ct,
+        alpha_st=scenario.alpha_st,
+        max_efpr=MAX_EFPR,
+    )
+    return float(value), {label: float(of_label) for label, of_label in per_label.items()}
+
+
+def _frame(by_file: EventsByFile, labels: Collection[str]) -> pd.DataFrame:
+    rows = [
+        (filename, event.onset, event.offset, event.event_label)
+        for filename, events in by_file.items()
+        for event in events
+        if event.event_label in labels
+    ]
+    table = pd.DataFrame(rows, columns=["filename", "onset", "offset", "event_label"])
+    return table.astype({"onset": float, "offset": float})
+
+
+def _at_points(
+    points: Sequence[pd.DataFrame], truth: pd.DataFrame, clips: pd.DataFrame, scenario: Scenario
+) -> tuple[float, int]:
+    """PSDS of one scenario, and how many points repeat another."""
+    evaluation = PSDSEval(
+        dtc_threshold=scenario.dtc,
+        gtc_threshold=scenario.gtc,
+        cttc_threshold=0.3 if scenario.cttc is None else scenario.cttc,
+        ground_truth=truth,
+        metadata=clips,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # repeated points are counted, the rest is pandas'
+        for point in points:
+            evaluation.add_operating_point(point)
+        value = evaluation.psds(scenario.alpha_ct, scenario.alpha_st, MAX_EFPR).value
+    return float(value), len(points) - evaluation.num_operating_points()

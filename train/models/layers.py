@@ -1,0 +1,65 @@
+"""Parts that the models share: masked convolution blocks and fixed input normalisation."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class InputNormalisation(nn.Module):
+    """Global mean and variance per mel band, counted over the training set's valid frames, then frozen.
+
+    No affine parameters. The statistics are buffers: they travel with the checkpoint and into the graph.
+    """
+
+    def __init__(self, n_mels: int, epsilon: float = 1e-5) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+        self.mean: Tensor
+        self.variance: Tensor
+        self.register_buffer("mean", torch.zeros(n_mels))
+        self.register_buffer("variance", torch.ones(n_mels))
+
+    def set_statistics(self, mean: Float[Tensor, " mel"], variance: Float[Tensor, " mel"]) -> None:
+        """Take the statistics of the training set."""
+        self.mean.copy_(mean)
+        self.variance.copy_(variance)
+
+    def forward(self, log_mel: Float[Tensor, "batch frame mel"]) -> Float[Tensor, "batch frame mel"]:
+        """Zero mean and unit variance per band over the training set."""
+        return (log_mel - self.mean) * torch.rsqrt(self.variance + self.epsilon)
+
+
+class ConvBlock2d(nn.Module):
+    """Convolution over (frame, mel) with zeros around, batch norm, ReLU; frames outside the signal zeroed.
+
+    The zeroing keeps a padded clip equal to the same clip alone: batch norm and bias would otherwise
+    make something of the padding, and the next convolution would carry it into the signal.
+    """
+
+    def __init__(self, n_in: int, n_out: int, kernel: tuple[int, int], epsilon: float, momentum: float) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(n_in, n_out, kernel, padding="same")
+        self.norm = nn.BatchNorm2d(n_out, eps=epsilon, momentum=momentum)
+
+    def forward(
+        self, planes: Float[Tensor, "batch channel frame mel"], frame_valid: Float[Tensor, "batch frame"]
+    ) -> Float[Tensor, "batch out frame mel"]:
+        """One block; `frame_valid` is 1 on real frames, 0 on padding."""
+        active = torch.relu(self.norm(self.conv(planes)))
+        return active * frame_valid[:, None, :, None].to(active.dtype)
+
+
+class ConvBlock1d(nn.Module):
+    """Convolution over frames with zeros around, batch norm, ReLU; frames outside the signal zeroed."""
+
+    def __init__(self, n_in: int, n_out: int, kernel: int, epsilon: float, momentum: float) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(n_in, n_out, kernel, padding="same")
+        self.norm = nn.BatchNorm1d(n_out, eps=epsilon, momentum=momentum)
+
+    def forward(
+        self, rows: Float[Tensor, "batch channel frame"], frame_valid: Float[Tensor, "batch frame"]
+    ) -> Float[Tensor, "batch out frame"]:
+        """One block; `frame_valid` is 1 on real frames, 0 on padding."""
+        active = torch.relu(self.norm(self.conv(rows)))
+        return active * frame_valid[:, None, :].to(active.dtype)

@@ -1,0 +1,142 @@
+"""MLFL: tags by embedding-level attention pooling, and frame scores.
+
+Lin et al., "Specialized decision surface and disentangled feature for weakly-supervised polyphonic sound event
+detection" (2020): the attention logit doubles as the frame logit (the specialised decision surface). The
+detection branch and the domain projection are those of Huang et al. (2020), as the DCASE 2021 report uses them.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from train.models.layers import ConvBlock2d
+
+
+@dataclass(frozen=True)
+class MLFLConfig:
+    """Size of the model; the defaults are the published widths."""
+
+    n_labels: int = 10
+    n_mels: int = 128
+    """Bands of the input; neighbouring pairs are averaged, as the model was published on half as many."""
+    channels: tuple[int, ...] = (160, 160, 160)
+    kernels: tuple[int, ...] = (5, 5, 3)
+    """Square kernels (frame and mel)."""
+    mel_pool: int = 4
+    """Bands pooled after each block; frames are never pooled."""
+    projection: int = 64
+    """Width of the domain embedding."""
+
+    @classmethod
+    def small(cls, n_labels: int) -> "MLFLConfig":
+        """About a sixth of the arithmetic, for training on a CPU."""
+        return cls(n_labels=n_labels, channels=(64, 64, 64))
+
+    @property
+    def receptive_field(self) -> int:
+        """Frames that a score depends on, to either side."""
+        return sum(kernel // 2 for kernel in self.kernels)
+
+
+@dataclass(frozen=True)
+class MLFLOutput:
+    """What MLFL says of a batch, before any sigmoid."""
+
+    frame_logit: Float[Tensor, "batch frame label"]
+    """z, the attention logit: its sigmoid is the frame score of the specialised decision surface."""
+    logit: Float[Tensor, "batch frame label"]
+    """z / k_c, the logit of the attention's softmax over frames."""
+    evidence: Float[Tensor, "batch frame label"]
+    """u x + v: the tag's logit is its mean under the attention."""
+    detection_logit: Float[Tensor, "batch frame label"]
+    """Detection branch (SEDB); trained on strong labels, not used to predict."""
+    embedding: Float[Tensor, "batch frame channel"]
+    """Frame embeddings x."""
+
+
+class MLFL(nn.Module):
+    """Encoder with attention pooling, detection branch and domain projection."""
+
+    def __init__(self, config: MLFLConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.channels[-1]
+        n_bands = config.n_mels // 2
+        # Keras defaults of the published model: momentum .99 there is .01 here
+        self.input_norm = nn.BatchNorm1d(n_bands, eps=1e-3, momentum=0.01)
+        inputs = (1, *config.channels[:-1])
+        self.blocks = nn.ModuleList(
+            ConvBlock2d(n_in, n_out, (kernel, kernel), epsilon=1e-3, momentum=0.01)
+            for n_in, n_out, kernel in zip(inputs, config.channels, config.kernels, strict=True)
+        )
+        self.pool = nn.MaxPool2d((1, config.mel_pool))
+        if n_bands != config.mel_pool ** len(config.channels):
+            raise ValueError(f"n_mels {config.n_mels}: the pools must leave one band")
+        self.attention = nn.Linear(width, config.n_labels)
+        self.tagger = nn.Linear(width, config.n_labels)
+        self.detector = nn.Linear(width, config.n_labels)
+        self.projector = nn.Linear(width, config.projection, bias=False)
+        self.temperature: Tensor
+        self.register_buffer("temperature", torch.full((config.n_labels,), float(width)))
+        nn.init.zeros_(self.attention.weight)
+        nn.init.zeros_(self.attention.bias)
+
+    def encode(
+        self, log_mel: Float[Tensor, "batch frame mel"], frame_valid: Float[Tensor, "batch frame"]
+    ) -> Float[Tensor, "batch frame channel"]:
+        """Frame embeddings; padding frames give zeros."""
+        bands = log_mel.unflatten(2, (-1, 2)).mean(3)
+        normalised = self.input_norm(bands.transpose(1, 2)).transpose(1, 2) * frame_valid[:, :, None]
+        planes = normalised[:, None]
+        for block in self.blocks:
+            planes = self.pool(block(planes, frame_valid))
+        return planes.squeeze(3).transpose(1, 2)
+
+    def forward(
+        self, log_mel: Float[Tensor, "batch frame mel"], frame_valid: Float[Tensor, "batch frame"]
+    ) -> MLFLOutput:
+        """Everything but the pooling, which `pool_tag_logit` does over whatever frames are at hand."""
+        embedding = self.encode(log_mel, frame_valid)
+        frame_logit = self.attention(embedding)
+        return MLFLOutput(
+            frame_logit=frame_logit,
+            logit=frame_logit / self.temperature,
+            evidence=self.tagger(embedding),
+            detection_logit=self.detector(embedding),
+            embedding=embedding,
+        )
+
+    def project(self, embedding: Float[Tensor, "batch frame channel"]) -> Float[Tensor, "batch frame domain"]:
+        """Domain embedding e = W x."""
+        return self.projector(embedding)
+
+
+def pool_tag_logit(
+    logit: Float[Tensor, "batch frame label"],
+    evidence: Float[Tensor, "batch frame label"],
+    frame_valid: Float[Tensor, "batch frame"],
+) -> Float[Tensor, "batch label"]:
+    """Logit of the tags: evidence averaged under the softmax of the logits over valid frames.
+
+    Equal to u (sum_t a_t x_t) + v, the embedding-level pooling of the paper, since the weights sum to one.
+    """
+    weight = torch.softmax(logit + (frame_valid[:, :, None] - 1) * 1e4, dim=1)
+    return (weight * evidence).sum(1)
+
+
+def trailing_tag_logit(
+    logit: Float[Tensor, "batch frame label"], evidence: Float[Tensor, "batch frame label"], hop: int, ahead: int
+) -> Float[Tensor, "batch frame label"]:
+    """Logit of the tags that live detection has at each frame of a clip no longer than the tag window.
+
+    The frames of hop [a, a + hop) see the pool over [0, a + hop + ahead), cut at the clip's end.
+    """
+    weight = torch.exp(logit - logit.amax(1, keepdim=True))
+    total = torch.cumsum(weight, 1)
+    mean = torch.cumsum(weight * evidence, 1) / total
+    n_frames = logit.shape[1]
+    frames = torch.arange(n_frames, device=logit.device)
+    last = torch.clamp((frames // hop + 1) * hop + ahead - 1, max=n_frames - 1)
+    return mean[:, last]

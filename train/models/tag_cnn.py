@@ -1,0 +1,89 @@
+"""Tag-conditioned CNN: final frame scores from the log-mel spectrogram and the tags.
+
+Ebbers and Haeb-Umbach, "Forward-backward convolutional recurrent neural networks and tag-conditioned
+convolutional neural networks for weakly labeled semi-supervised sound event detection" (DCASE 2020). The tags
+enter as constant maps beside the spectrogram and once more before the 1-D convolutions; all kernels are 3 x 3.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from train.models.layers import ConvBlock1d, ConvBlock2d, InputNormalisation
+
+TAG_LOGIT_LIMIT = 10.0
+"""Tags are clamped to this logit before they condition the model, in training and in the fused graph alike."""
+
+
+@dataclass(frozen=True)
+class TagCNNConfig:
+    """Size of the model; the defaults are the published widths."""
+
+    n_labels: int = 10
+    n_mels: int = 128
+    channels: tuple[int, ...] = (16, 16, 32, 32, 64, 64, 128, 128, 256)
+    """2-D convolutions."""
+    pool_after: tuple[int, ...] = (2, 4, 6, 8, 9)
+    """2-D convolutions, counted from 1, after which mel bands are max-pooled by 2; frames are never pooled."""
+    row_channels: tuple[int, ...] = (256, 256)
+    """Hidden 1-D convolutions; one more gives the labels."""
+
+    @classmethod
+    def small(cls, n_labels: int) -> "TagCNNConfig":
+        """About a sixth of the arithmetic, for training on a CPU."""
+        return cls(n_labels=n_labels, channels=(8, 8, 8, 16, 24, 24, 48, 48, 96), row_channels=(96, 96))
+
+    @property
+    def receptive_field(self) -> int:
+        """Frames that a score depends on, to either side: one for each 3-wide convolution."""
+        return len(self.channels) + len(self.row_channels) + 1
+
+
+class TagCNN(nn.Module):
+    """Frame logits conditioned on tags."""
+
+    def __init__(self, config: TagCNNConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.input_norm = InputNormalisation(config.n_mels)
+        norm = {"epsilon": 1e-5, "momentum": 0.05}
+        inputs = (1 + config.n_labels, *config.channels[:-1])
+        self.blocks = nn.ModuleList(
+            ConvBlock2d(n_in, n_out, (3, 3), **norm)
+            for n_in, n_out in zip(inputs, config.channels, strict=True)
+        )
+        self.pool = nn.MaxPool2d((1, 2))
+        n_bands = config.n_mels // 2 ** len(config.pool_after)
+        row_inputs = (config.channels[-1] * n_bands + config.n_labels, *config.row_channels)
+        self.rows = nn.ModuleList(
+            ConvBlock1d(n_in, n_out, 3, **norm)
+            for n_in, n_out in zip(row_inputs, config.row_channels, strict=False)
+        )
+        self.output = nn.Conv1d(row_inputs[-1], config.n_labels, 3, padding="same")
+
+    def forward(
+        self,
+        log_mel: Float[Tensor, "batch frame mel"],
+        tags: Float[Tensor, "batch frame label"],
+        frame_valid: Float[Tensor, "batch frame"],
+    ) -> Float[Tensor, "batch frame label"]:
+        """Frame logits, before the sigmoid.
+
+        `tags` are 0 ... 1 at each frame: constant over a clip, or as they grow where they are pooled over
+        the past. They are zero in padding, or they would leak into the signal through its edges.
+        """
+        valid = frame_valid[:, :, None]
+        spectrum = self.input_norm(log_mel) * valid
+        tag_rows = (tags * valid).transpose(1, 2)
+        tag_maps = tag_rows[..., None].expand(-1, -1, -1, log_mel.shape[2])
+        planes = torch.cat([spectrum[:, None], tag_maps], 1)
+        for number, block in enumerate(self.blocks, start=1):
+            planes = block(planes, frame_valid)
+            if number in self.config.pool_after:
+                planes = self.pool(planes)
+        rows = torch.cat([planes.transpose(2, 3).flatten(1, 2), tag_rows], 1)
+        for row in self.rows:
+            rows = row(rows, frame_valid)
+        return self.output(rows).transpose(1, 2)
