@@ -146,6 +146,9 @@ def _call(command: str, arguments: list[str]) -> int:
         raise SedgeError(
             f"{command} needs the folder {package_of(target)}/ beside edge_app/: run it from a checkout"
         )
+    # NumPy's products are small here; threads that wait for each other on a busy machine cost tenfold
+    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
     module_name, _, function_name = target.partition(":")
     run_command: Callable[[list[str]], int] = getattr(importlib.import_module(module_name), function_name)
     return run_command(arguments)

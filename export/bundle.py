@@ -1,6 +1,5 @@
 """Checkpoints to a bundle: the folder that a device runs."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -152,8 +151,7 @@ def parity_input(fused: FusedEnsemble, clip: Path) -> FusedInput:
     waveform = np.concatenate(list(read_blocks(clip)))[: int(PARITY_S * 16_000)]
     frames = torch.from_numpy(log_mel(waveform))[None]
     past, valid = frames.shape[1] // 4, torch.ones(1, frames.shape[1])
-    n_labels = fused.members[0].tag_cnn.config.n_labels
-    empty = torch.zeros(1, len(fused.members), 0, n_labels)
+    empty = torch.zeros(1, len(fused.members), 0, fused.n_labels)
     with torch.no_grad():
         _, _, logit, evidence = fused(frames, valid, valid, empty, empty)
     new = torch.nn.functional.pad(frames[:, past:], (0, 0, 0, 10))
@@ -177,6 +175,6 @@ def _replace_folder(new: Path, out: Path) -> None:
     if out.exists():
         if not (out / "bundle.json").exists() and any(out.iterdir()):
             raise SedgeError(f"{out}: expected an empty folder or an older bundle, found other files")
-        os.replace(out, old)
-    os.replace(new, out)
+        out.rename(old)
+    new.rename(out)
     shutil.rmtree(old, ignore_errors=True)

@@ -62,6 +62,8 @@ class FusedEnsemble(nn.Module):
         if len(members) != len(weights):
             raise ValueError(f"{len(members)} members need as many weights, found {len(weights)}")
         self.members = nn.ModuleList(FusedMember(mlfl, tag_cnn, gate) for mlfl, tag_cnn in members)
+        self.n_labels = members[0][1].config.n_labels
+        self.n_mels = members[0][1].config.n_mels
         self.weights = tuple(weights)
 
     def forward(
@@ -79,4 +81,4 @@ class FusedEnsemble(nn.Module):
         ]
         scores = sum(weight * result[0] for weight, result in zip(self.weights, results, strict=True))
         tags, logit, evidence = (torch.stack([result[part] for result in results], 1) for part in (1, 2, 3))
-        return scores, tags, logit, evidence  # type: ignore[return-value]
+        return scores, tags, logit, evidence

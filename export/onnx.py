@@ -13,10 +13,9 @@ OPSET = 18
 
 def example_inputs(fused: FusedEnsemble, batch: int = 2, frames: int = 40, past: int = 30) -> tuple[torch.Tensor, ...]:
     """Inputs of the right shapes, to trace with."""
-    config = fused.members[0].tag_cnn.config
-    memory = (batch, len(fused.members), past, config.n_labels)
+    memory = (batch, len(fused.members), past, fused.n_labels)
     return (
-        torch.randn(batch, frames, config.n_mels),
+        torch.randn(batch, frames, fused.n_mels),
         torch.ones(batch, frames),
         torch.ones(batch, frames),
         torch.zeros(memory),

@@ -3,9 +3,14 @@
 import ctypes.util
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# As the command line does, before NumPy is imported: threads that wait for each other cost tenfold.
+for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
 
 AUDIO_PACKAGES = "libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins"
 
@@ -43,3 +48,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
             f"SEDGE_REQUIRE_AUDIO=1, but the test was skipped: {call.excinfo and call.excinfo.value}"
         )
     return report
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of an untrained small model with three labels, exported by the real exporter."""
+    from tests.models import write_tiny_bundle
+
+    return write_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")

@@ -18,7 +18,7 @@ class AugmentSettings(BaseModel):
 
     gain_log_std: float = 0.6
     """Standard deviation of the logarithm of the gain (natural), cut at three of them."""
-    superpose: float = 0.35
+    superpose: float = 0.3
     """Share of clips that get another one added."""
     warp_log_std: float = 0.06
     """Standard deviation of the logarithm of the mel axis' stretch, cut at three of them."""
@@ -26,7 +26,7 @@ class AugmentSettings(BaseModel):
     """Longest masked stretch of frames."""
     mel_mask_bands: int = 16
     """Widest masked stretch of mel bands."""
-    noise_std: float = 0.2
+    noise_std: float = 0.15
     """Largest standard deviation of noise added to the log-mel spectrogram."""
     filter_db: float = 6.0
     """Largest gain of a random smooth filter over the mel axis, in dB: other microphones and rooms."""
@@ -51,7 +51,8 @@ def superpose(
     hop_length = n_samples // active.shape[1]
     partner = (torch.arange(count) + torch.randint(1, max(2, count), (count,), generator=generator)) % count
     chosen = torch.rand(count, generator=generator) < share
-    shifts = torch.randint(-active.shape[1] // 2, active.shape[1] // 2 + 1, (count,), generator=generator)
+    furthest = active.shape[1] // 2
+    shifts = torch.randint(-furthest, furthest + 1, (count,), generator=generator)
     mixed, united = waveforms.clone(), active.clone()
     for clip in torch.flatten(torch.nonzero(chosen)).tolist():
         shift, other = int(shifts[clip]), int(partner[clip])

@@ -33,6 +33,8 @@ class LogMel(nn.Module):
         # torch centres the window within the transform; the power does not see that shift
         slack = (config.n_fft - config.window_length) // 2
         left = config.margin + slack
-        right = max(0, (n_frames - 1) * config.hop_length + config.n_fft - left - waveform.shape[1])
+        # a signal shorter than a frame is still one transform long, or torch refuses it
+        last = max(0, n_frames - 1) * config.hop_length + config.n_fft
+        right = max(0, last - left - waveform.shape[1])
         power = self.spectrogram(nn.functional.pad(waveform, (left, right)))[:, :, :n_frames]
         return torch.log(power.transpose(1, 2) @ self.filters + config.log_offset)

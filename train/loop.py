@@ -8,7 +8,7 @@ import copy
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +32,8 @@ class LoopSettings(BaseModel):
     """Clips a step."""
     learning_rate: float = 2e-3
     """Highest learning rate; it rises over the warm-up and falls to zero along a half cosine."""
+    fast_scale: float = 10.0
+    """Factor on the learning rate of the parameters that a stage names as fast."""
     warmup_steps: int = 100
     weight_decay: float = 1e-4
     gradient_norm: float = 5.0
@@ -68,16 +70,23 @@ def learning_rate(settings: LoopSettings, step: int) -> float:
 class Training:
     """A model, its average, its optimiser and the step they have reached."""
 
-    def __init__(self, model: nn.Module, settings: LoopSettings, folder: Path, fingerprint: str) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: LoopSettings,
+        folder: Path,
+        fingerprint: str,
+        fast: Sequence[nn.Parameter] = (),
+    ) -> None:
         # channels last is the layout that the processor's convolutions are fastest in
-        self.model = model.to(memory_format=torch.channels_last)
+        self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(model).requires_grad_(False)
         self.settings = settings
         self.folder = folder
         self.fingerprint = fingerprint
-        self.optimiser = torch.optim.AdamW(
-            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
+        slow = [parameter for parameter in model.parameters() if not any(parameter is one for one in fast)]
+        groups = [{"params": slow, "scale": 1.0}, {"params": list(fast), "scale": settings.fast_scale}]
+        self.optimiser = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
         self.step = 0
 
     @property
@@ -118,7 +127,7 @@ class Training:
     def take_step(self, loss_terms: Callable[[int], LossTerms]) -> dict[str, float]:
         """One optimiser step; the value of each loss term."""
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.settings, self.step)
+            group["lr"] = learning_rate(self.settings, self.step) * group["scale"]
         self.model.train()
         with torch.autocast("cpu", torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
             terms = loss_terms(self.step)
@@ -155,13 +164,16 @@ def train(
     settings: LoopSettings,
     folder: Path,
     run_fingerprint: str,
+    fast: Sequence[nn.Parameter] = (),
 ) -> nn.Module:
     """Train `model` on `loss_terms(step)`, from the last checkpoint in `folder` if there is one.
+
+    `fast` parameters learn at `fast_scale` times the rate of the others.
 
     Returns the average of the weights, in evaluation mode. Writes `state.safetensors` and `log.jsonl`.
     """
     torch.set_num_threads(settings.threads)
-    training = Training(model, settings, folder, run_fingerprint)
+    training = Training(model, settings, folder, run_fingerprint, fast)
     training.restore()
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
     with Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[losses]}")) as progress:
@@ -188,6 +200,6 @@ def _interval(training: Training, loss_terms: Callable[[int], LossTerms], advanc
     losses = {name: sum(step[name] for step in history) / len(history) for name in history[0]}
     losses["clips_per_s"] = len(history) * settings.batch_size / seconds
     training.folder.mkdir(parents=True, exist_ok=True)
-    with open(training.folder / "log.jsonl", "a") as log:
+    with (training.folder / "log.jsonl").open("a", encoding="utf-8") as log:
         log.write(json.dumps({"step": training.step, **losses}) + "\n")
     return losses

@@ -36,4 +36,4 @@ def frame_loss(
 ) -> Float[Tensor, ""]:
     """Binary cross-entropy summed over labels, mean over a clip's valid frames, mean over clips."""
     cells = binary_cross_entropy_with_logits(logit, active, reduction="none").sum(2)
-    return ((cells * frame_valid).sum(1) / frame_valid.sum(1)).mean()
+    return ((cells * frame_valid).sum(1) / frame_valid.sum(1).clamp(min=1)).mean()

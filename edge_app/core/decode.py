@@ -8,6 +8,7 @@ frames; there is no clock, so a stream cut anywhere decodes as the whole.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -172,7 +173,7 @@ class LabelDecoder:
             return []
         self._on = bool(state[-1])
         cuts = [0, *(np.flatnonzero(np.diff(state.astype(np.int8))) + 1).tolist(), len(state)]
-        return [(first, end, bool(state[first])) for first, end in zip(cuts, cuts[1:], strict=False)]
+        return [(first, end, bool(state[first])) for first, end in pairwise(cuts)]
 
     def _extend(self, onset: int, offset: int, peak: float, ids: "EventIds") -> list[Message]:
         messages = []

@@ -48,7 +48,7 @@ class Detector:
         self.bundle = bundle
         self.runtime = runtime
         self.context = context
-        self.hop_frames = hop_frames or manifest.hop_frames.default
+        self.hop_frames = manifest.hop_frames.default if hop_frames is None else hop_frames
         if self.hop_frames not in manifest.hop_frames.allowed:
             raise SedgeError(
                 f"hop: expected one of {list(manifest.hop_frames.allowed)} frames, found {self.hop_frames}"

@@ -96,7 +96,7 @@ class HopScorer:
         """End the stretch: give the remaining scores."""
         if self._end == self._start:
             return []
-        past = self._grid.tag_window - (self._end - self._pooled)
+        past = max(0, self._grid.tag_window - (self._end - self._pooled))
         return [self._step(self._end, self._end, self._end, past)]
 
     @property

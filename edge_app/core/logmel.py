@@ -100,7 +100,8 @@ def _block_log_mel(windows: NDArray, config: LogMelConfig) -> NDArray:  # type: 
     window, filters = _constants(config, windows.dtype)
     spectrum = np.fft.rfft(windows * window, n=config.n_fft, axis=1)
     power = spectrum.real**2 + spectrum.imag**2
-    return np.log(power @ filters + windows.dtype.type(config.log_offset))
+    log_power: NDArray = np.log(power @ filters + windows.dtype.type(config.log_offset))  # type: ignore[type-arg]
+    return log_power
 
 
 class StreamingLogMel:
@@ -110,14 +111,15 @@ class StreamingLogMel:
     after the end of its cell, or at `flush`, which takes what follows the signal as zeros.
     """
 
-    def __init__(self, config: LogMelConfig | None = None, dtype: type[np.floating] = np.float32) -> None:  # type: ignore[type-arg]
+    def __init__(self, config: LogMelConfig | None = None, dtype: type[np.floating] = np.float32) -> None:
         self.config = config or LogMelConfig()
         self._dtype = np.dtype(dtype)
-        self._pending = np.zeros(self.config.margin, self._dtype)  # from `margin` before the next frame's cell
+        # from `margin` before the next frame's cell on
+        self._pending = np.zeros(self.config.margin, self._dtype)
         self._next_frame = 0
         self._n_samples = 0
 
-    def push(self, samples: NDArray[np.floating]) -> NDArray[np.float32]:  # type: ignore[type-arg]
+    def push(self, samples: NDArray[np.floating]) -> NDArray[np.float32]:
         """Take samples, shape (sample,); give the frames that are now complete, shape (frame, mel)."""
         self._n_samples += len(samples)
         self._pending = np.concatenate([self._pending, samples.astype(self._dtype, copy=False)])
@@ -144,7 +146,7 @@ class StreamingLogMel:
         self._next_frame += count
         return frames
 
-    def _block(self, first: int, rows: int, row: int) -> NDArray[np.floating]:  # type: ignore[type-arg]
+    def _block(self, first: int, rows: int, row: int) -> NDArray[np.floating]:
         """Frames `first` ... `first + rows` of the pending samples, computed at row `row` of a whole block."""
         config = self.config
         start = first * config.hop_length
@@ -155,7 +157,7 @@ class StreamingLogMel:
         return _block_log_mel(windows, config)[row : row + rows]
 
 
-def log_mel(waveform: NDArray[np.floating], config: LogMelConfig | None = None) -> NDArray[np.float32]:  # type: ignore[type-arg]
+def log_mel(waveform: NDArray[np.floating], config: LogMelConfig | None = None) -> NDArray[np.float32]:
     """Log-mel spectrogram of a whole signal, shape (sample,) -> (frame, mel), in the dtype of the waveform."""
     stream = StreamingLogMel(config, dtype=waveform.dtype.type)
     return np.concatenate([stream.push(waveform), stream.flush()])

@@ -1,12 +1,12 @@
 """A real microphone path: PortAudio records what is played into a virtual microphone."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from edge_app.core.bundle import DEFAULT_BUNDLE
 from edge_app.core.events import Event
 from edge_app.formats.desed_tsv import read_events
 from tests.stream.virtual_microphone import REPOSITORY, VirtualMicrophone
@@ -60,7 +60,9 @@ def overlaps(one: Event, other: Event, slack_s: float = 1.0) -> bool:
 
 
 def test_books_of_an_untrained_model_balance(microphone: VirtualMicrophone, tiny_bundle: Path):
-    listener = microphone.sedge("listen", "--bundle", str(tiny_bundle), "--duration", "3", "--format", "jsonl")
+    listener = microphone.sedge(
+        "listen", "--bundle", str(tiny_bundle), "--duration", "3", "--format", "jsonl"
+    )
     with microphone.playing(RECORDING):
         out, err = listener.communicate(timeout=60)
     assert listener.returncode == 0, err
@@ -89,7 +91,9 @@ def test_a_microphone_that_vanishes_is_told_and_ends_with_3_and_a_summary(
 
 
 def test_a_microphone_that_comes_back_goes_on_after_a_gap(microphone: VirtualMicrophone, tiny_bundle: Path):
-    listener = microphone.sedge("listen", "--bundle", str(tiny_bundle), "--format", "jsonl", "--duration", "8")
+    listener = microphone.sedge(
+        "listen", "--bundle", str(tiny_bundle), "--format", "jsonl", "--duration", "8"
+    )
     wait_for_sound(microphone, listener)
     microphone.kill()
     microphone.start()
@@ -105,10 +109,13 @@ def test_a_microphone_that_comes_back_goes_on_after_a_gap(microphone: VirtualMic
     assert summary["samples_received"] > gap["onset_sample"] + RATE
 
 
-def wait_for_sound(microphone: VirtualMicrophone, listener) -> None:
+def wait_for_sound(microphone: VirtualMicrophone, listener: subprocess.Popen[str]) -> None:
     """Wait until the listener has opened the microphone, by the sound server's own account."""
+    assert listener.stderr is not None
     assert "listening to" in listener.stderr.readline()
-    for _ in range(600):
-        if "PortAudio" in microphone.output("pactl", "list", "source-outputs") or listener.poll() is not None:
+    for _ in range(2000):
+        if listener.poll() is not None or "Source Output" in microphone.run(
+            "pactl", "list", "source-outputs"
+        ):
             return
     raise AssertionError("the microphone was not opened")

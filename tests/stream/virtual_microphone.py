@@ -64,9 +64,12 @@ class VirtualMicrophone:
         self._server.kill()
         self._server.wait()
 
-    def run(self, *command: str) -> None:
-        """Run a program in this sound system and wait for its end."""
-        subprocess.run(command, env=self._environment, check=True, capture_output=True, timeout=60)
+    def run(self, *command: str) -> str:
+        """Run a program in this sound system, wait for its end and give what it printed."""
+        done = subprocess.run(
+            command, env=self._environment, check=True, capture_output=True, text=True, timeout=60
+        )
+        return done.stdout
 
     @contextmanager
     def playing(self, recording: Path) -> Iterator[None]:
@@ -90,7 +93,7 @@ class VirtualMicrophone:
         )
 
     def _wait_until_it_answers(self) -> None:
-        error = b""
+        error = ""
         for _ in range(100):
             try:
                 self.run("pactl", "info")

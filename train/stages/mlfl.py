@@ -84,7 +84,8 @@ def train_mlfl(
     def loss_terms(step: int) -> LossTerms:
         return mlfl_loss_terms(forward, batches.batch(step), settings)
 
-    average = train(model, loss_terms, loop, folder, run)
+    # the temperature divides the attention's logit by the width of the embedding, and its gradient with it
+    average = train(model, loss_terms, loop, folder, run, fast=list(model.attention.parameters()))
     path = folder / "model.safetensors"
     about = {"seed": loop.seed, "steps": loop.steps, "clips": clips_id, "n_clips": len(clips.filenames)}
     save_model(path, "mlfl", average, clips.event_labels, about)
