@@ -75,7 +75,9 @@ def run_members(run: Path) -> list[Member]:
     ]
     found = [pair for pair in pairs if all(path.is_file() for path in pair)]
     if not found:
-        raise SedgeError(f"{run}: expected mlfl/<seed>/ and tag_cnn/<seed>/model.safetensors, found no such pair")
+        raise SedgeError(
+            f"{run}: expected mlfl/<seed>/ and tag_cnn/<seed>/model.safetensors, found no such pair"
+        )
     return [load_member(*pair) for pair in found]
 
 
@@ -90,8 +92,10 @@ def export_bundle(
 ) -> Path:
     """Write the bundle of `members` to the folder `out`, whole or not at all; an older bundle there is replaced.
 
-    Decoding starts at thresholds of 0.5; `sedge tune-decoding` sets it from a validation set.
+    Decoding starts at thresholds of 0.5; `sedge tune-decoding` sets it from a validation set. Raises SedgeError
+    where the members' labels differ.
     """
+    _check_labels(members)
     fused = FusedEnsemble([(member.mlfl, member.tag_cnn) for member in members], weights, gate).eval()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as staging:
@@ -103,6 +107,16 @@ def export_bundle(
         write_manifest(folder, _manifest(members, weights, gate, name, folder))
         _replace_folder(folder, out)
     return out
+
+
+def _check_labels(members: Sequence[Member]) -> None:
+    first = members[0].event_labels
+    for number, member in enumerate(members, start=1):
+        if member.event_labels != first:
+            raise SedgeError(
+                f"member {number}: event_labels: expected those of the first, {list(first)}, "
+                f"found {list(member.event_labels)}"
+            )
 
 
 def _manifest(
@@ -175,6 +189,6 @@ def _replace_folder(new: Path, out: Path) -> None:
     if out.exists():
         if not (out / "bundle.json").exists() and any(out.iterdir()):
             raise SedgeError(f"{out}: expected an empty folder or an older bundle, found other files")
-        out.rename(old)
-    new.rename(out)
+        out.replace(old)
+    new.replace(out)
     shutil.rmtree(old, ignore_errors=True)

@@ -11,7 +11,9 @@ from export.fuse import FusedEnsemble
 OPSET = 18
 
 
-def example_inputs(fused: FusedEnsemble, batch: int = 2, frames: int = 40, past: int = 30) -> tuple[torch.Tensor, ...]:
+def example_inputs(
+    fused: FusedEnsemble, batch: int = 2, frames: int = 40, past: int = 30
+) -> tuple[torch.Tensor, ...]:
     """Inputs of the right shapes, to trace with."""
     memory = (batch, len(fused.members), past, fused.n_labels)
     return (
@@ -25,7 +27,9 @@ def example_inputs(fused: FusedEnsemble, batch: int = 2, frames: int = 40, past:
 
 def export_onnx(fused: FusedEnsemble, path: Path) -> None:
     """Write the graph with symbolic `batch`, `frame` and `past`, weights inside, and check it."""
-    batch, frame, past = (torch.export.Dim(name, min=low) for name, low in (("batch", 1), ("frame", 1), ("past", 0)))
+    batch, frame, past = (
+        torch.export.Dim(name, min=low) for name, low in (("batch", 1), ("frame", 1), ("past", 0))
+    )
     memory = {0: batch, 2: past}
     dynamic = ({0: batch, 1: frame}, {0: batch, 1: frame}, {0: batch, 1: frame}, memory, memory)
     program = torch.onnx.export(

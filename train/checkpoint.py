@@ -28,7 +28,9 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any])
     """Write tensors with a JSON description in the header, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, {"about": json.dumps(about)})
+    save_file(
+        {name: tensor.contiguous() for name, tensor in tensors.items()}, partial, {"about": json.dumps(about)}
+    )
     partial.replace(path)
 
 
@@ -42,7 +44,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise SedgeError(f"{path}: expected a checkpoint of Sedge, found: {error}") from error
 
 
-def save_model(path: Path, kind: str, model: nn.Module, event_labels: tuple[str, ...], about: dict[str, Any]) -> None:
+def save_model(
+    path: Path, kind: str, model: nn.Module, event_labels: tuple[str, ...], about: dict[str, Any]
+) -> None:
     """Write a model with everything that rebuilds it, and what else is to be known `about` it."""
     description = {"model": kind, "config": asdict(model.config), "event_labels": event_labels, **about}  # type: ignore[call-overload]
     write_tensors(path, dict(model.state_dict()), description)
@@ -54,7 +58,9 @@ def load_model(path: Path, kind: str) -> tuple[nn.Module, dict[str, Any]]:
     if about.get("model") != kind:
         raise SedgeError(f"{path}: model: expected {kind}, found {about.get('model')}")
     model_type, config_type = MODELS[kind]
-    config = {name: tuple(value) if isinstance(value, list) else value for name, value in about["config"].items()}
+    config = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in about["config"].items()
+    }
     model = model_type(config_type(**config))
     model.load_state_dict(tensors)
     return model.eval(), about

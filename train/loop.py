@@ -120,7 +120,9 @@ class Training:
             "average": self.average.state_dict(),
             "optimiser": optimiser_tensors(self.optimiser),
         }
-        tensors = {f"{group}/{name}": tensor for group, named in groups.items() for name, tensor in named.items()}
+        tensors = {
+            f"{group}/{name}": tensor for group, named in groups.items() for name, tensor in named.items()
+        }
         tensors = {name: tensor.clone() for name, tensor in tensors.items()}
         write_tensors(self.state_path, tensors, {"step": self.step, "fingerprint": self.fingerprint})
 
@@ -133,7 +135,9 @@ class Training:
             terms = loss_terms(self.step)
         total = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(total):
-            raise SedgeError(f"step {self.step}: expected a finite loss, found {total.item()}; lower the learning rate")
+            raise SedgeError(
+                f"step {self.step}: expected a finite loss, found {total.item()}; lower the learning rate"
+            )
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_norm)
@@ -146,7 +150,9 @@ class Training:
     def _update_average(self) -> None:
         # young averages forget their random start quickly
         decay = min(self.settings.average_decay, (self.step + 1) / (self.step + 10))
-        for kept, new in zip(self.average.state_dict().values(), self.model.state_dict().values(), strict=True):
+        for kept, new in zip(
+            self.average.state_dict().values(), self.model.state_dict().values(), strict=True
+        ):
             if kept.is_floating_point():
                 kept.lerp_(new, 1 - decay)
             else:
@@ -188,7 +194,9 @@ def train(
     return training.average.eval()
 
 
-def _interval(training: Training, loss_terms: Callable[[int], LossTerms], advance: Callable[[], None]) -> dict[str, float]:
+def _interval(
+    training: Training, loss_terms: Callable[[int], LossTerms], advance: Callable[[], None]
+) -> dict[str, float]:
     """Steps up to the next checkpoint; logs and returns the mean of each loss and the speed."""
     settings, started = training.settings, time.perf_counter()
     until = min(settings.steps, (training.step // settings.checkpoint_steps + 1) * settings.checkpoint_steps)

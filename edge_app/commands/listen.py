@@ -66,8 +66,8 @@ def main(argv: list[str]) -> int:
     bundle = load_bundle(args.bundle)
     detector = Detector(bundle, OnnxRuntime(bundle, args.threads), "live", args.hop_frames)
     source = _open_source(args)
-    _notify(f"listening to {source.name} with {bundle.manifest.name}, {detector.runtime.name}")
     with Engine(source, detector, args.duration) as engine, _stopping_on_signals(engine):
+        _notify(f"listening to {source.name} with {bundle.manifest.name}, {detector.runtime.name}")
         for news in engine:
             line = as_json(news) if args.format == "jsonl" else as_text(news)
             if line:

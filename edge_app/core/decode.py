@@ -145,7 +145,9 @@ class LabelDecoder:
         self._on = False
         return messages + self._close(), smoothed
 
-    def _take(self, smoothed: NDArray[np.float32], ids: "EventIds") -> tuple[list[Message], NDArray[np.float32]]:
+    def _take(
+        self, smoothed: NDArray[np.float32], ids: "EventIds"
+    ) -> tuple[list[Message], NDArray[np.float32]]:
         messages: list[Message] = []
         before = replace(self._open) if self._open else None
         for first, end, on in self._switches(smoothed):

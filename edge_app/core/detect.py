@@ -90,7 +90,9 @@ class Detector:
         ones are late by half a median. Raises AudioError where the file cannot be read as audio.
         """
         counted = _CountedBlocks(read_blocks(path, self.bundle.manifest.log_mel.sample_rate))
-        decoder = Decoder(self.event_labels, self.bundle.manifest.decoding, keep_smoothed=on_scores is not None)
+        decoder = Decoder(
+            self.event_labels, self.bundle.manifest.decoding, keep_smoothed=on_scores is not None
+        )
         messages: list[Message] = []
         for scores in self.scores(counted):
             messages += [message for message in decoder.push(scores) if message.type == "closed"]
@@ -99,7 +101,9 @@ class Detector:
         messages += decoder.flush()
         if on_scores:
             on_scores(np.empty((0, len(self.event_labels)), np.float32), decoder.smoothed())
-        return FileDetection(closed_events(messages), counted.samples / self.bundle.manifest.log_mel.sample_rate)
+        return FileDetection(
+            closed_events(messages), counted.samples / self.bundle.manifest.log_mel.sample_rate
+        )
 
 
 class _CountedBlocks:

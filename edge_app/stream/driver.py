@@ -12,7 +12,11 @@ from edge_app.core.errors import DeviceError
 from edge_app.stream.devices import InputDevice, find_device, full_name, portaudio
 
 BLOCK_S = 0.03
-PATIENCE_S = 3.0  # a stuck sound server never answers, not even to a request to close
+PATIENCE_S = 5.0  # a stuck sound server never answers, not even to a request to close
+NO_ANSWER = (
+    f"the sound system: expected an answer within {PATIENCE_S:g} s, found none; "
+    "restart it (on Linux the sound server), or take the device out and put it in again"
+)
 _MOST_CHANNELS = 2  # a sound server offers dozens, and fills them with copies
 
 Result = TypeVar("Result")
@@ -75,14 +79,14 @@ class PortAudioDriver:
     ) -> Result:
         """Do it in a thread that may be left behind; `too_late` undoes a result that comes after all."""
         if self._stuck and self._stuck.is_alive():
-            raise DeviceError("the sound system does not answer")
+            raise DeviceError(NO_ANSWER)
         call = _Call(operation, too_late)
         call.join(PATIENCE_S)
         if call.give_up():
             self._stuck = call
             # At exit, PortAudio would wait for the same answer.
             atexit.unregister(portaudio()._exit_handler)
-            raise DeviceError(f"the sound system does not answer within {PATIENCE_S:g} s")
+            raise DeviceError(NO_ANSWER)
         if call.error:
             raise call.error
         return call.results[0]

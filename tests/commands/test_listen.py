@@ -20,6 +20,7 @@ from edge_app.core.bundle import load_bundle
 from edge_app.core.detect import Detector
 from edge_app.core.errors import DeviceError
 from edge_app.core.runtime_onnx import OnnxRuntime
+from edge_app.stream import messages
 from edge_app.stream.engine import Engine
 from edge_app.stream.messages import EventNews, GapNews, Summary
 from edge_app.stream.sources import FileSource
@@ -212,13 +213,13 @@ def test_a_signal_ends_it_with_a_summary_and_0(fakes, tmp_path, capsys, monkeypa
     path = tmp_path / "long.wav"
     soundfile.write(path, np.tile(bursts(60 * RATE), 10), RATE)
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    as_json, sent = listen.as_json, []
+    sent: list = []
 
     def interrupted(news):
         if isinstance(news, EventNews) and not sent:
             sent.append(number)
             os.kill(os.getpid(), number)
-        return as_json(news)
+        return messages.as_json(news)
 
     monkeypatch.setattr(listen, "as_json", interrupted)
     assert cli.main(["listen", "--source", str(path), "--no-realtime", "--format", "jsonl"]) == 0

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from edge_app.core.errors import DeviceError
 from edge_app.stream.devices import InputDevice
-from edge_app.stream.driver import BlockListener
+from edge_app.stream.driver import BlockListener, InputStream
 
 RATE = 16_000
 BLOCK = 480
@@ -25,6 +25,7 @@ class Room:
         self.end_s = end_s
         self.opened: list[float] = []
         self.closed = 0
+        self.listeners: list[BlockListener] = []
         self.refreshed: list[float] = []
         self.is_present: Callable[[float], bool] = lambda _: True
         """Whether the device can be found and opened, and an open stream stays active."""
@@ -66,9 +67,10 @@ class Room:
             raise DeviceError("cannot be opened")
         self.opened.append(self.now)
         self._listener = on_block
+        self.listeners.append(on_block)
         return Stream(self)
 
-    def close(self, stream: "Stream") -> None:
+    def close(self, stream: InputStream) -> None:
         self.closed += 1
         self._listener = None
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_app.stream.analysis import Analysis
-from edge_app.stream.messages import EventNews, GapNews
+from edge_app.stream.messages import EventNews, GapNews, News
 from edge_app.stream.ring import SampleRing
 from tests.stream.fakes import bursts, fake_detector
 
@@ -21,6 +21,12 @@ steps = st.lists(
     ),
     max_size=25,
 )
+
+
+def take_next(analysis: Analysis, ring: SampleRing, limit: int) -> list[News]:
+    item = ring.read(limit)
+    assert item is not None
+    return analysis.take(item)
 
 
 def live_through(steps, rate: int, start: int, capacity: int):
@@ -40,7 +46,7 @@ def live_through(steps, rate: int, start: int, capacity: int):
         elif step == "give up":
             ring.give_up_backlog()
         elif start + written + lost > ring.position:
-            news += analysis.take(ring.read(count))
+            news += take_next(analysis, ring, count)
     ring.close()
     while (item := ring.read(20_000)) is not None:
         news += analysis.take(item)
@@ -103,7 +109,7 @@ def test_books_can_be_read_at_any_time():
     analysis = Analysis(fake_detector(), 16_000)
     ring = SampleRing(100_000)
     ring.write(NOISE)
-    analysis.take(ring.read(40_000))
+    take_next(analysis, ring, 40_000)
     assert analysis.books.received == 40_000
     assert 0 < analysis.books.analysed < 40_000
     analysis.finish()

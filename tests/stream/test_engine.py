@@ -1,58 +1,13 @@
 """The live engine equals the detector on the whole signal, whatever happens between."""
 
-import threading
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_app.core.decode import decode
-from edge_app.core.events import Event
-from edge_app.stream.engine import Engine
-from edge_app.stream.messages import EventNews, GapNews, News, Summary
-from tests.stream.fakes import EVENT_LABELS, FakeRuntime, ScriptedSource, bursts, cut, fake_detector
-
-RATE = 16_000
-
-
-def run_engine(source, detector=None, **options):
-    """All news, the summary apart, and the scores with the absolute index of their first frame."""
-    pieces: list = []
-    engine = Engine(
-        source,
-        detector or fake_detector(),
-        on_hop=lambda first, hop: pieces.append((first, hop.scores)),
-        **options,
-    )
-    *news, summary = list(engine)
-    assert isinstance(summary, Summary)
-    assert summary.samples_analysed + summary.samples_not_analysed == summary.samples_received
-    return news, summary, pieces
-
-
-def closed(news: list[News]) -> list[Event]:
-    events = [
-        Event(one.onset, one.offset, one.event_label, one.score)
-        for one in news
-        if isinstance(one, EventNews) and one.type == "closed"
-    ]
-    return sorted(events, key=lambda event: (event.onset, event.event_label))
-
-
-def offline(samples, detector=None):
-    detector = detector or fake_detector()
-    scores = np.concatenate([np.empty((0, len(EVENT_LABELS)), np.float32), *detector.scores([samples])])
-    events = decode(scores, detector.event_labels, detector.bundle.manifest.decoding)
-    return scores, [Event(e.onset, e.offset, e.event_label, round(e.score, 6)) for e in events]
-
-
-def moved(events: list[Event], seconds: float) -> list[Event]:
-    return [
-        Event(round(e.onset + seconds, 6), round(e.offset + seconds, 6), e.event_label, e.score)
-        for e in events
-    ]
+from edge_app.stream.messages import EventNews, GapNews
+from tests.stream.fakes import ScriptedSource, bursts, cut, fake_detector
+from tests.stream.runs import RATE, check_histories, closed, moved, offline, run_engine
 
 
 @settings(max_examples=12)
@@ -148,110 +103,14 @@ def test_an_event_that_a_gap_ends_is_cut_and_none_reaches_into_the_gap():
     )
 
 
-def check_histories(news: list[News]) -> None:
-    histories: dict[int, list[EventNews]] = {}
-    for one in news:
-        if isinstance(one, EventNews):
-            histories.setdefault(one.id, []).append(one)
-    assert sorted(histories) == list(range(1, len(histories) + 1))
-    for history in histories.values():
-        words = [one.type for one in history]
-        assert words[0] == "provisional"
-        if words[-1] == "withdrawn":
-            assert words == ["provisional", "withdrawn"]
-        else:
-            assert words[1] == "confirmed"
-            assert words[-1] == "closed"
-            assert set(words[2:-1]) <= {"update"}
-        assert {(one.event_label, one.onset_sample) for one in history} == {
-            (history[0].event_label, history[0].onset_sample)
-        }
-        assert all(a.offset_sample <= b.offset_sample and a.score <= b.score for a, b in pairwise(history))
-
-
 def test_histories_are_valid_also_across_gaps():
     samples = bursts(30 * RATE)
-    steps = [block for number, block in enumerate(cut(samples, seed=1, most=40_000))]
+    steps: list = list(cut(samples, seed=1, most=40_000))
     steps[3:3] = [777]
     steps[9:9] = [99_999]
     news, _, _ = run_engine(ScriptedSource(steps))
     assert sum(isinstance(one, EventNews) for one in news) > 20
     check_histories(news)
-
-
-def test_a_writer_that_is_not_live_waits_and_loses_nothing():
-    gate = threading.Event()
-    source = ScriptedSource([bursts(60 * RATE), gate.set])
-    engine = Engine(source, fake_detector(), max_lag_s=1.0)
-    news = iter(engine)
-    next(news)
-    # The ring holds 2 s of 60: the source cannot have written all of it before more has been read.
-    *_, summary = news
-    assert gate.is_set()
-    assert summary.samples_received == 60 * RATE
-    assert summary.samples_not_analysed == summary.overflows == summary.samples_gap == 0
-
-
-def test_the_queue_is_bounded_and_its_depth_is_counted():
-    source = ScriptedSource(list(cut(bursts(40 * RATE), seed=1)))
-    news, summary, _ = run_engine(source, queue_capacity=3)
-    assert len(news) > 20
-    assert 1 <= summary.max_queue_depth <= 3
-
-
-def test_a_slow_model_skips_to_the_newest_and_says_so():
-    """Each step of the model lets 2 s of sound go by: it hears 0.5 s of every so many."""
-    samples = bursts(120 * RATE)
-    blocks = iter(cut(samples, seed=2, most=3_000))
-    turn, heard = threading.Semaphore(1), threading.Semaphore(0)
-
-    class SlowSource(ScriptedSource):
-        def run(self, ring, stop):
-            while not stop.is_set():
-                turn.acquire()
-                amount = 0
-                while amount < 2 * RATE:
-                    block = next(blocks, None)
-                    if block is None:
-                        heard.release(10**6)
-                        return
-                    ring.write(block)
-                    amount += len(block)
-                heard.release()
-
-    def let_time_pass() -> None:
-        turn.release()
-        heard.acquire()
-
-    source = SlowSource([], live=True)
-    news, summary, pieces = run_engine(source, fake_detector(FakeRuntime(let_time_pass)), max_lag_s=5.0)
-    skipped = [one for one in news if isinstance(one, GapNews)]
-    assert {one.kind for one in skipped} == {"skipped"}
-    assert len(skipped) > 5
-    assert summary.samples_received == 120 * RATE
-    assert summary.samples_gap == 0
-    # One step's worth of sound may come on top of the limit before it is noticed.
-    assert 5.0 < summary.max_lag_s <= 5.0 + 2 * 2.2
-    fringe = 2 * 320 * (len(skipped) + 1)
-    missed = sum(one.offset_sample - one.onset_sample for one in skipped)
-    assert missed <= summary.samples_not_analysed <= missed + fringe
-    assert summary.samples_analysed == 320 * sum(len(scores) for _, scores in pieces)
-    check_histories(news)
-
-
-def test_a_consumer_that_rests_makes_a_live_source_skip_and_not_pile_up():
-    written = threading.Event()
-    source = ScriptedSource([*(bursts(3 * RATE, seed) for seed in range(20)), written.set], live=True)
-    engine = Engine(source, fake_detector(), max_lag_s=2.0, queue_capacity=1)
-    news = iter(engine)
-    collected = [next(news)]
-    written.wait()
-    collected += news
-    *_, summary = collected
-    assert any(isinstance(one, GapNews) and one.kind == "skipped" for one in collected)
-    assert summary.samples_received == 60 * RATE
-    assert summary.samples_analysed < 20 * RATE
-    check_histories(collected)
 
 
 def test_the_duration_ends_the_run_on_the_sample_gaps_included():
@@ -264,79 +123,3 @@ def test_the_duration_ends_the_run_on_the_sample_gaps_included():
     ):
         _, summary, _ = run_engine(source, duration_s=duration_s)
         assert (summary.samples_received, summary.samples_gap) == (received, gap)
-
-
-def test_stop_from_another_thread_flushes_and_sums_up():
-    source = ScriptedSource([bursts(5 * RATE)] * 1000)
-    engine = Engine(source, fake_detector())
-    collected = []
-    for one in engine:
-        collected.append(one)
-        if len(collected) == 5:
-            stopper = threading.Thread(target=engine.stop)
-            stopper.start()
-            stopper.join()
-    *news, summary = collected
-    assert isinstance(summary, Summary)
-    assert 0 < summary.samples_received < 5000 * RATE
-    check_histories(news)
-
-
-def test_no_thread_is_left_after_fifty_runs_however_they_end():
-    before = threading.active_count()
-    for number in range(50):
-        source = ScriptedSource([bursts(2 * RATE, seed) for seed in range(5)], live=number % 2 == 0)
-        engine = Engine(source, fake_detector(), queue_capacity=1)
-        if number % 5 == 0:
-            assert isinstance(list(engine)[-1], Summary)
-        elif number % 5 == 1:
-            for _ in engine:
-                break
-        elif number % 5 == 2:
-            with engine:
-                next(iter(engine))
-        elif number % 5 == 3:
-            with engine:
-                pass
-        else:
-            news = iter(engine)
-            next(news)
-            engine.stop()
-            assert isinstance(list(news)[-1], Summary)
-        assert threading.active_count() == before
-
-
-def test_an_error_of_the_source_is_raised_after_the_summary():
-    error = OSError("the cable is out")
-
-    def fail() -> None:
-        raise error
-
-    news = []
-    with pytest.raises(OSError, match="cable") as caught:
-        news.extend(Engine(ScriptedSource([bursts(RATE), fail]), fake_detector()))
-    assert caught.value is error
-    # `extend` keeps what came before the error.
-    assert isinstance(news[-1], Summary)
-    assert news[-1].samples_received == RATE
-
-
-def test_an_error_of_the_model_is_raised_as_itself():
-    error = ArithmeticError("no such number")
-
-    def fail() -> None:
-        raise error
-
-    before = threading.active_count()
-    with pytest.raises(ArithmeticError) as caught:
-        list(Engine(ScriptedSource([bursts(5 * RATE)] * 50), fake_detector(FakeRuntime(fail))))
-    assert caught.value is error
-    assert threading.active_count() == before
-
-
-def test_an_engine_needs_a_live_detector():
-    from edge_app.core.detect import Detector
-    from tests.stream.fakes import fake_bundle
-
-    with pytest.raises(ValueError, match="live"):
-        Engine(ScriptedSource([]), Detector(fake_bundle(), FakeRuntime(), "clip"))

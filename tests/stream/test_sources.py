@@ -17,6 +17,7 @@ from edge_app.core.errors import AudioError, SedgeError
 from edge_app.stream.ring import SampleRing
 from edge_app.stream.sources import REALTIME_BLOCK_S, FileSource, StdinSource
 from tests.stream.fakes import bursts
+from tests.stream.runs import next_samples
 
 RATE = 16_000
 
@@ -25,8 +26,7 @@ def heard(source, stop: threading.Event | None = None) -> np.ndarray:
     ring = SampleRing(2_000_000)
     source.run(ring, stop or threading.Event())
     ring.close()
-    block = ring.read(10**7)
-    return np.empty(0, np.float32) if block is None else block.samples
+    return next_samples(ring)
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_waiting_for_a_pipe_that_gives_nothing_ends_when_stopped():
         source, ring = StdinSource(stream), SampleRing(100)
         listener = threading.Thread(target=source.run, args=(ring, stop))
         listener.start()
-        assert ring.read(10).samples.tolist() == [0, 0]
+        assert next_samples(ring).tolist() == [0, 0]
         stop.set()
         listener.join(10)
         assert not listener.is_alive()

@@ -81,6 +81,29 @@ class VirtualMicrophone:
             player.kill()
             player.wait()
 
+    def hear(self, seconds: float) -> None:
+        """Let so much sound go through the microphone, by the sound server's own time."""
+        recorder = subprocess.Popen(
+            [
+                "parec",
+                "--device",
+                f"{SINK}.monitor",
+                "--format",
+                "s16le",
+                "--channels",
+                "1",
+                "--rate",
+                str(RATE_HZ),
+            ],
+            env=self._environment,
+            stdout=subprocess.PIPE,
+        )
+        assert recorder.stdout is not None
+        with recorder.stdout as recorded:
+            recorded.read(round(2 * RATE_HZ * seconds))
+        recorder.kill()
+        recorder.wait()
+
     def sedge(self, *arguments: str) -> subprocess.Popen[str]:
         """`sedge`, with this microphone as the system's default."""
         return subprocess.Popen(

@@ -29,6 +29,33 @@ class InputNormalisation(nn.Module):
         return (log_mel - self.mean) * torch.rsqrt(self.variance + self.epsilon)
 
 
+class ValidBatchNorm1d(nn.BatchNorm1d):
+    """Batch norm per mel band whose batch statistics count valid frames only; padding frames give zeros."""
+
+    def forward(  # type: ignore[override]
+        self, rows: Float[Tensor, "batch frame mel"], frame_valid: Float[Tensor, "batch frame"]
+    ) -> Float[Tensor, "batch frame mel"]:
+        """In training, normalise by the batch and track its statistics; otherwise by the tracked ones."""
+        valid = frame_valid[:, :, None]
+        if not self.training:
+            return super().forward(rows.transpose(1, 2)).transpose(1, 2) * valid
+        count = valid.sum()
+        mean = (rows * valid).sum((0, 1)) / count
+        variance = ((rows - mean).square() * valid).sum((0, 1)) / count
+        self._track(mean, variance * count / (count - 1))
+        return ((rows - mean) * torch.rsqrt(variance + self.eps) * self.weight + self.bias) * valid
+
+    @torch.no_grad()
+    def _track(self, mean: Float[Tensor, " mel"], variance: Float[Tensor, " mel"]) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance, self.momentum)
+        self.num_batches_tracked += 1
+
+
 class ConvBlock2d(nn.Module):
     """Convolution over (frame, mel) with zeros around, batch norm, ReLU; frames outside the signal zeroed.
 
@@ -36,7 +63,9 @@ class ConvBlock2d(nn.Module):
     make something of the padding, and the next convolution would carry it into the signal.
     """
 
-    def __init__(self, n_in: int, n_out: int, kernel: tuple[int, int], epsilon: float, momentum: float) -> None:
+    def __init__(
+        self, n_in: int, n_out: int, kernel: tuple[int, int], epsilon: float, momentum: float
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(n_in, n_out, kernel, padding="same")
         self.norm = nn.BatchNorm2d(n_out, eps=epsilon, momentum=momentum)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from train.models.layers import ConvBlock2d
+from train.models.layers import ConvBlock2d, ValidBatchNorm1d
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class MLFL(nn.Module):
         width = config.channels[-1]
         n_bands = config.n_mels // 2
         # Keras defaults of the published model: momentum .99 there is .01 here
-        self.input_norm = nn.BatchNorm1d(n_bands, eps=1e-3, momentum=0.01)
+        self.input_norm = ValidBatchNorm1d(n_bands, eps=1e-3, momentum=0.01)
         inputs = (1, *config.channels[:-1])
         self.blocks = nn.ModuleList(
             ConvBlock2d(n_in, n_out, (kernel, kernel), epsilon=1e-3, momentum=0.01)
@@ -88,8 +88,7 @@ class MLFL(nn.Module):
     ) -> Float[Tensor, "batch frame channel"]:
         """Frame embeddings; padding frames give zeros."""
         bands = log_mel.unflatten(2, (-1, 2)).mean(3)
-        normalised = self.input_norm(bands.transpose(1, 2)).transpose(1, 2) * frame_valid[:, :, None]
-        planes = normalised[:, None]
+        planes = self.input_norm(bands, frame_valid)[:, None]
         for block in self.blocks:
             planes = self.pool(block(planes, frame_valid))
         return planes.squeeze(3).transpose(1, 2)
@@ -127,14 +126,18 @@ def pool_tag_logit(
 
 
 def trailing_tag_logit(
-    logit: Float[Tensor, "batch frame label"], evidence: Float[Tensor, "batch frame label"], hop: int, ahead: int
+    logit: Float[Tensor, "batch frame label"],
+    evidence: Float[Tensor, "batch frame label"],
+    frame_valid: Float[Tensor, "batch frame"],
+    hop: int,
+    ahead: int,
 ) -> Float[Tensor, "batch frame label"]:
     """Logit of the tags that live detection has at each frame of a clip no longer than the tag window.
 
     The frames of hop [a, a + hop) see the pool over [0, a + hop + ahead), cut at the clip's end.
     """
-    weight = torch.exp(logit - logit.amax(1, keepdim=True))
-    total = torch.cumsum(weight, 1)
+    weight = torch.exp(logit - logit.amax(1, keepdim=True)) * frame_valid[:, :, None]
+    total = torch.cumsum(weight, 1).clamp(min=1e-30)
     mean = torch.cumsum(weight * evidence, 1) / total
     n_frames = logit.shape[1]
     frames = torch.arange(n_frames, device=logit.device)

@@ -32,8 +32,9 @@ class TagCNNConfig:
 
     @classmethod
     def small(cls, n_labels: int) -> "TagCNNConfig":
-        """About a sixth of the arithmetic, for training on a CPU."""
-        return cls(n_labels=n_labels, channels=(8, 8, 8, 16, 24, 24, 48, 48, 96), row_channels=(96, 96))
+        """About a quarter of the arithmetic, for training on a CPU, where narrower layers are no faster."""
+        channels = (16, 16, 16, 16, 32, 32, 64, 64, 128)
+        return cls(n_labels=n_labels, channels=channels, row_channels=(128, 128))
 
     @property
     def receptive_field(self) -> int:

@@ -44,10 +44,11 @@ def trailing_tags(active: Float[Tensor, "batch frame label"]) -> Float[Tensor, "
 def trailing_loss(output: MLFLOutput, batch: Batch, settings: MLFLSettings) -> Float[Tensor, ""]:
     """Clip loss of the tags that live detection would have after each hop."""
     hop, ahead = settings.trailing_hop, settings.trailing_ahead
-    logit = trailing_tag_logit(output.logit.float(), output.evidence.float(), hop, ahead)[:, ::hop]
+    logit, evidence = output.logit.float(), output.evidence.float()
+    past = trailing_tag_logit(logit, evidence, batch.frame_valid, hop, ahead)[:, ::hop]
     n_frames = batch.active.shape[1]
     seen = (torch.arange(0, n_frames, hop) + hop + ahead - 1).clamp(max=n_frames - 1)
-    return clip_loss(logit, trailing_tags(batch.active)[:, seen])
+    return clip_loss(past, trailing_tags(batch.active)[:, seen])
 
 
 def mlfl_loss_terms(model: Callable[..., MLFLOutput], batch: Batch, settings: MLFLSettings) -> LossTerms:

@@ -6,6 +6,7 @@ with the past, as live detection has them.
 """
 
 from pathlib import Path
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -39,7 +40,6 @@ class TagCNNSettings(BaseModel):
     """Standard deviation of the noise on the logits of tags."""
 
 
-
 def condition_tags(
     mlfl: MLFL, batch: Batch, settings: TagCNNSettings, generator: Generator
 ) -> Float[Tensor, "batch frame label"]:
@@ -49,7 +49,7 @@ def condition_tags(
     logit, evidence = output.logit.float(), output.evidence.float()
     hop, ahead = settings.trailing_hop, settings.trailing_ahead
     whole = pool_tag_logit(logit, evidence, batch.frame_valid)[:, None].expand(-1, n_frames, -1)
-    past = trailing_tag_logit(logit, evidence, hop, ahead)
+    past = trailing_tag_logit(logit, evidence, batch.frame_valid, hop, ahead)
     seen = ((torch.arange(n_frames) // hop + 1) * hop + ahead - 1).clamp(max=n_frames - 1)
     true_whole = batch.tags[:, None].expand(-1, n_frames, -1)
     true_past = trailing_tags(batch.active)[:, seen]
@@ -72,7 +72,8 @@ def train_tag_cnn(
     clips_id: str,
 ) -> Path:
     """Train, and write `folder`/model.safetensors; returns its path."""
-    mlfl, mlfl_about = load_model(mlfl_checkpoint, "mlfl")
+    tagger, mlfl_about = load_model(mlfl_checkpoint, "mlfl")
+    mlfl = cast(MLFL, tagger)
     torch.manual_seed(loop.seed)
     model = TagCNN(config)
     batches = BatchMaker(clips, augment, loop.batch_size, loop.seed)

@@ -1,0 +1,96 @@
+"""The live path from a microphone's blocks to news of events, with a stopwatch on every stage."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.recording import looped
+from edge_app.core.audio import MonoResampler
+from edge_app.core.decode import Decoder
+from edge_app.core.detect import Detector
+from edge_app.core.hops import ScoredHop
+
+STAGES = ("resample", "log-mel", "graph", "decode")
+WHOLE = "whole hop"
+LAST_BLOCK = "last block to news"
+
+Result = TypeVar("Result")
+Clock = Callable[[], float]
+
+
+class Pace:
+    """Evenly spaced moments to wait for, as a microphone's blocks come; one that is past is not waited for."""
+
+    def __init__(
+        self, interval_s: float, clock: Clock = time.perf_counter, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._interval_s, self._clock, self._sleep = interval_s, clock, sleep
+        self._next: float | None = None
+
+    def wait(self) -> None:
+        """Wait for the next moment; the first call begins the count."""
+        self._next = (self._clock() if self._next is None else self._next) + self._interval_s
+        remaining_s = self._next - self._clock()
+        if remaining_s > 0:
+            self._sleep(remaining_s)
+
+
+class LivePath:
+    """One gapless stretch, as the engine's inference thread takes it, from samples at `source_rate` Hz on."""
+
+    def __init__(self, detector: Detector, source_rate: int, clock: Clock = time.perf_counter) -> None:
+        manifest = detector.bundle.manifest
+        self.spent: list[dict[str, float]] = []
+        """Seconds by stage of each hop: all work since the hop before."""
+        self._resampler = MonoResampler(source_rate, manifest.log_mel.sample_rate)
+        self._features = detector.features()
+        self._scorer = detector.scorer()
+        self._decoder = Decoder(detector.event_labels, manifest.decoding)
+        self._clock = clock
+        self._current = dict.fromkeys(STAGES, 0.0)
+
+    def push(self, samples: NDArray[np.float32]) -> list[ScoredHop]:
+        """Take samples, shape (sample,); give the hops that are now complete."""
+        before_s = sum(self._current.values())
+        resampled = self._timed("resample", self._resampler.push, samples)
+        frames = self._timed("log-mel", self._features.push, resampled)
+        hops = self._timed("graph", self._scorer.push, frames)
+        for hop in hops:
+            self._timed("decode", self._decoder.push, hop.scores)
+        if hops:
+            whole_s = sum(self._current.values())
+            self.spent.append({**self._current, WHOLE: whole_s, LAST_BLOCK: whole_s - before_s})
+            self._current = dict.fromkeys(STAGES, 0.0)
+        return hops
+
+    def _timed(
+        self, stage: str, work: Callable[[NDArray[np.float32]], Result], argument: NDArray[np.float32]
+    ) -> Result:
+        begin = self._clock()
+        result = work(argument)
+        self._current[stage] += self._clock() - begin
+        return result
+
+
+def time_stages(
+    path: LivePath,
+    signal: NDArray[np.float32],
+    block: int,
+    n_hops: int,
+    warm_up: int,
+    pace: Pace | None = None,
+) -> dict[str, list[float]]:
+    """Feed a looped signal in blocks of `block` samples; seconds by stage of `n_hops` hops after `warm_up` more.
+
+    The warm-up runs back to back; after it each block waits for the pace, if there is one.
+    """
+    done = 0
+    while len(path.spent) < warm_up + n_hops:
+        if pace is not None and len(path.spent) >= warm_up:
+            pace.wait()
+        path.push(looped(signal, done, done + block))
+        done += block
+    return {name: [hop[name] for hop in path.spent[warm_up:]] for name in (*STAGES, WHOLE, LAST_BLOCK)}
