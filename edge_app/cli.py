@@ -14,9 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge_app import __version__
-from edge_app.core.errors import EXIT_DONE, EXIT_USAGE, SedgeError
+from edge_app.core.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, SedgeError
 
-EXIT_INTERRUPTED = 130
 EXIT_PIPE_CLOSED = 141
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -72,15 +71,12 @@ def main(argv: list[str] | None = None) -> int:
         return EXIT_USAGE
     try:
         code = _run(arguments[0], arguments[1:])
-        # Flushed here, so that a reader who left early is met inside this block.
-        sys.stdout.flush()
     except BrokenPipeError:
-        _discard_stdout()
         code = EXIT_PIPE_CLOSED
     except KeyboardInterrupt:
         print("sedge: interrupted", file=sys.stderr)
         code = EXIT_INTERRUPTED
-    return code
+    return _flushed(code)
 
 
 def help_text() -> str:
@@ -113,12 +109,6 @@ def is_present(package: str) -> bool:
 
 
 def _run(command: str, arguments: list[str]) -> int:
-    if command in ("--help", "-h", "help"):
-        print(help_text())
-        return EXIT_DONE
-    if command == "--version":
-        print(f"sedge {__version__}")
-        return EXIT_DONE
     try:
         return _call(command, arguments)
     except SedgeError as error:
@@ -139,6 +129,12 @@ def _run(command: str, arguments: list[str]) -> int:
 
 
 def _call(command: str, arguments: list[str]) -> int:
+    if command in ("--help", "-h", "help"):
+        print(help_text())
+        return EXIT_DONE
+    if command == "--version":
+        print(f"sedge {__version__}")
+        return EXIT_DONE
     if command not in COMMANDS:
         raise SedgeError(unknown_command_text(command))
     target = COMMANDS[command][0]
@@ -189,10 +185,21 @@ def _exit_code(stop: SystemExit) -> int:
     return EXIT_USAGE
 
 
-def _discard_stdout() -> None:
-    # The interpreter flushes stdout once more at its end, which would print a traceback about the closed pipe.
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _flushed(code: int) -> int:
+    """The exit code once all is written: a reader who left early or a full disk may show only now."""
+    try:
+        # Not sys.stdout.flush(): a program that was started without a standard output has None there.
+        print(end="", flush=True)
+    except OSError as error:
+        # The interpreter flushes once more at its end, and would print a traceback.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            return EXIT_PIPE_CLOSED
+        if code == EXIT_DONE:
+            print(f"sedge: standard output: {error.strerror}", file=sys.stderr)
+            return EXIT_USAGE
+    return code
 
 
 if __name__ == "__main__":

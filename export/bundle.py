@@ -71,7 +71,7 @@ def run_members(run: Path) -> list[Member]:
     """The pairs of a run: `mlfl/<seed>` with `tag_cnn/<seed>`, in the order of their seeds."""
     pairs = [
         (run / "mlfl" / folder.name / "model.safetensors", folder / "model.safetensors")
-        for folder in sorted((run / "tag_cnn").glob("*"))
+        for folder in sorted((run / "tag_cnn").glob("*"), key=lambda folder: (len(folder.name), folder.name))
     ]
     found = [pair for pair in pairs if all(path.is_file() for path in pair)]
     if not found:
@@ -93,9 +93,10 @@ def export_bundle(
     """Write the bundle of `members` to the folder `out`, whole or not at all; an older bundle there is replaced.
 
     Decoding starts at thresholds of 0.5; `sedge tune-decoding` sets it from a validation set. Raises SedgeError
-    where the members' labels differ.
+    where the members' labels differ, or `out` holds something else.
     """
     _check_labels(members)
+    _check_place(out)
     fused = FusedEnsemble([(member.mlfl, member.tag_cnn) for member in members], weights, gate).eval()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as staging:
@@ -117,6 +118,13 @@ def _check_labels(members: Sequence[Member]) -> None:
                 f"member {number}: event_labels: expected those of the first, {list(first)}, "
                 f"found {list(member.event_labels)}"
             )
+
+
+def _check_place(out: Path) -> None:
+    if out.is_dir() and not (out / "bundle.json").exists() and any(out.iterdir()):
+        raise SedgeError(f"{out}: expected an empty folder or an older bundle, found other files")
+    if out.exists() and not out.is_dir():
+        raise SedgeError(f"{out}: expected a folder, found a file")
 
 
 def _manifest(
@@ -187,8 +195,6 @@ def _replace_folder(new: Path, out: Path) -> None:
     """Put `new` where `out` is; the old one goes once the new one is there."""
     old = new.with_name("old")
     if out.exists():
-        if not (out / "bundle.json").exists() and any(out.iterdir()):
-            raise SedgeError(f"{out}: expected an empty folder or an older bundle, found other files")
         out.replace(old)
     new.replace(out)
     shutil.rmtree(old, ignore_errors=True)

@@ -18,13 +18,15 @@ def stir(model: nn.Module, seed: int) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
             module.running_mean.normal_(0, 0.2, generator=generator)
             module.running_var.uniform_(0.5, 2, generator=generator)
             module.bias.data.normal_(0.2, 0.2, generator=generator)
     if isinstance(model, MLFL):
         # log-mel values lie around -10; the published input norm would have learned that
-        model.input_norm.running_mean.fill_(-10)
-        model.input_norm.running_var.fill_(10)
+        model.input_norm.running_mean = torch.full((64,), -10.0)
+        model.input_norm.running_var = torch.full((64,), 10.0)
         model.attention.weight.data.normal_(0, 20, generator=generator)
         model.tagger.weight.data.normal_(0, 1, generator=generator)
     if isinstance(model, TagCNN):
@@ -44,7 +46,8 @@ def tiny_member(n_labels: int, seed: int) -> tuple[MLFL, TagCNN]:
 def write_tiny_bundle(out: Path, event_labels: tuple[str, ...] = TINY_LABELS, n_members: int = 1) -> Path:
     """Export untrained members as a bundle; returns its folder."""
     members = [
-        Member(*tiny_member(len(event_labels), seed), event_labels, {"untrained": seed}) for seed in range(n_members)
+        Member(*tiny_member(len(event_labels), seed), event_labels, {"untrained": seed})
+        for seed in range(n_members)
     ]
     weights = [1 / n_members] * n_members
     return export_bundle(members, weights, "soft", out, "tiny", DEMO_CLIP, "# Attribution\n\nUntrained.\n")

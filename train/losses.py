@@ -26,7 +26,9 @@ def focal_loss(
     """
     log_true = logsigmoid(torch.where(active > 0.5, logit, -logit))
     alpha_true = torch.where(active > 0.5, alpha, 1 - alpha)
-    return -(alpha_true * (1 - log_true.exp()) ** gamma * log_true).mean()
+    # the clamp keeps the gradient finite where gamma < 1 and p_t rounds to 1
+    wrong = (-torch.expm1(log_true)).clamp(min=1e-12)
+    return -(alpha_true * wrong**gamma * log_true).mean()
 
 
 def frame_loss(

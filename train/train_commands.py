@@ -99,12 +99,16 @@ def train_mlfl(argv: Sequence[str]) -> int:
     from train.models.mlfl import MLFLConfig
     from train.stages import mlfl
 
-    args = _parse(TrainMlfl, argv, "train-mlfl", "Train MLFL, which tags clips, on soundscapes with strong labels.")
+    args = _parse(
+        TrainMlfl, argv, "train-mlfl", "Train MLFL, which tags clips, on soundscapes with strong labels."
+    )
     clips, clips_id = _prepared(args)
     n_labels = len(clips.event_labels)
     config = MLFLConfig.small(n_labels) if args.preset == "small" else MLFLConfig(n_labels)
     folder = args.out / "mlfl" / str(args.seed)
-    path = mlfl.train_mlfl(clips, folder, config, mlfl.MLFLSettings(), AugmentSettings(), _loop(args), clips_id)
+    path = mlfl.train_mlfl(
+        clips, folder, config, mlfl.MLFLSettings(), AugmentSettings(), _loop(args), clips_id
+    )
     Console().print(f"model: {path}", soft_wrap=True, highlight=False)
     return 0
 
@@ -115,7 +119,9 @@ def train_tag_cnn(argv: Sequence[str]) -> int:
     from train.models.tag_cnn import TagCNNConfig
     from train.stages import tag_cnn
 
-    about = "Train the tag-conditioned CNN, which scores frames, on soundscapes and the tags of an MLFL model."
+    about = (
+        "Train the tag-conditioned CNN, which scores frames, on soundscapes and the tags of an MLFL model."
+    )
     args = _parse(TrainTagCnn, argv, "train-tag-cnn", about)
     clips, clips_id = _prepared(args)
     n_labels = len(clips.event_labels)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 import edge_app
+from edge_app.commands.listen import as_text
 from edge_app.core.bundle import load_bundle
 from edge_app.core.detect import Detector
 from edge_app.core.errors import EXIT_DONE
@@ -48,12 +49,14 @@ class Comparison:
 
     annotated: Event | None
     found: Event | None
+    is_part: bool = False
+    """Whether the found one is a further part of an annotated event that has a row of its own."""
 
     @property
     def verdict(self) -> str:
         """What became of the event, in words."""
         if self.annotated is None:
-            return "not in the recording"
+            return "another part" if self.is_part else "not in the recording"
         if self.found is None:
             return "missed"
         return "found" if is_on_time(self.annotated, self.found) else "found, times differ"
@@ -81,42 +84,27 @@ def main(argv: list[str]) -> int:
     Console().print(comparison_table(comparisons))
     print(f"\n{closing_text(comparisons)}")
     if summary is not None:
-        print(f"{summary.samples_received / summary.sample_rate:.0f} s of sound heard in {wall_s:.1f} s.")
+        print(
+            f"{summary.samples_received / summary.sample_rate:.0f} s of sound heard in {wall_s:.1f} s, "
+            f"real-time factor of the analysis {summary.real_time_factor:.4f}."
+        )
     print(f"The recording's sources and licences: {DEMO_FOLDER / 'ATTRIBUTION.md'}")
     return EXIT_DONE
 
 
 def follow(news_stream: Iterable[News]) -> tuple[list[Event], Summary | None]:
-    """Print the news as they come; the closed events and the summary that came last."""
+    """Print beginnings and ends as they come; give the closed events and the summary that came last."""
     found: list[Event] = []
     summary = None
     for news in news_stream:
         if isinstance(news, Summary):
             summary = news
         elif isinstance(news, EventNews):
-            line = timeline_text(news)
-            if line:
-                print(line, flush=True)
+            if news.type in ("confirmed", "closed"):
+                print(as_text(news), flush=True)
             if news.type == "closed":
                 found.append(Event(news.onset, news.offset, news.event_label, news.score))
     return sorted(found, key=lambda event: (event.onset, event.event_label)), summary
-
-
-def timeline_text(news: EventNews) -> str:
-    """One line where an event is sure to have begun and one where it has ended; empty for other news."""
-    label = news.event_label.replace("_", " ")
-    if news.type == "confirmed":
-        return f"{clock_text(news.onset)}  {label} begins"
-    if news.type == "closed":
-        duration_s = news.offset - news.onset
-        return f"{clock_text(news.offset)}  {label} ends, {duration_s:.2f} s, score {news.score:.2f}"
-    return ""
-
-
-def clock_text(time_s: float) -> str:
-    """Seconds as minutes and seconds, 83.5 -> `1:23.50`."""
-    minutes, hundredths = divmod(round(time_s * 100), 6000)
-    return f"{minutes}:{hundredths // 100:02d}.{hundredths % 100:02d}"
 
 
 def compare(annotated: list[Event], found: list[Event]) -> list[Comparison]:
@@ -134,7 +122,11 @@ def compare(annotated: list[Event], found: list[Event]) -> list[Comparison]:
     rows = [
         Comparison(event, found[partner[i]] if i in partner else None) for i, event in enumerate(annotated)
     ]
-    rows += [Comparison(None, event) for j, event in enumerate(found) if j not in taken]
+    rows += [
+        Comparison(None, event, is_part=any(overlap_s(one, event) > 0 for one in annotated))
+        for j, event in enumerate(found)
+        if j not in taken
+    ]
     return sorted(rows, key=_onset)
 
 
@@ -161,8 +153,8 @@ def is_on_time(annotated: Event, found: Event) -> bool:
 
 def comparison_table(comparisons: list[Comparison]) -> Table:
     """One row a comparison, in order of time."""
-    table = Table("event", "annotated", "found", "score", "verdict", box=None, pad_edge=False)
-    styles = {"found": "green", "found, times differ": "yellow"}
+    table = Table("event", "annotated, s", "found, s", "score", "verdict", box=None, pad_edge=False)
+    styles = {"found": "green", "found, times differ": "yellow", "another part": "yellow"}
     for row in comparisons:
         event = row.annotated or row.found
         table.add_row(
@@ -177,14 +169,14 @@ def comparison_table(comparisons: list[Comparison]) -> Table:
 
 
 def _span_text(event: Event | None) -> str:
-    return f"{event.onset:.2f} - {event.offset:.2f} s" if event else "-"
+    return f"{event.onset:.2f} - {event.offset:.2f}" if event else "-"
 
 
 def closing_text(comparisons: list[Comparison]) -> str:
     """How many events were found, on time, missed and made up."""
     verdicts = [row.verdict for row in comparisons]
     on_time, near = verdicts.count("found"), verdicts.count("found, times differ")
-    n_annotated = len(verdicts) - verdicts.count("not in the recording")
+    n_annotated = sum(row.annotated is not None for row in comparisons)
     return (
         f"{on_time + near} of {n_annotated} annotated events found, {on_time} of them with onset and offset on time; "
         f"{verdicts.count('missed')} missed, {verdicts.count('not in the recording')} not in the recording."

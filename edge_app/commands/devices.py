@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
     )
     devices = input_devices()
     if args.json:
-        print(json.dumps([_described(device) for device in devices], indent=2, ensure_ascii=False))
+        print(json.dumps([_described(device) for device in devices], indent=2))
     if not devices:
         raise DeviceError(NO_INPUT_DEVICE)
     if not args.json:

@@ -41,6 +41,7 @@ LEAST_NUMPY = 2
 LEAST_PYTHON = (3, 11)
 LISTEN_S = 1.0
 QUIET_DBFS = -75.0
+SOUND_SUBJECTS = ("PortAudio", "sound input", "microphone")
 SILENCE_ADVICE = (
     "unmute it; allow this program to use the microphone in the system's privacy settings; "
     "choose another with `sedge listen --device NAME`"
@@ -60,7 +61,7 @@ class DoctorArgs:
 
     bundle: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """The model to check, a bundle's folder; the built-in one unless given."""
-    microphone: bool = True
+    no_microphone: bool = False
     """Leave out the sound devices, for a machine that only scores files."""
 
 
@@ -87,14 +88,24 @@ def main(argv: list[str]) -> int:
         description=DESCRIPTION,
         config=(tyro.conf.FlagCreatePairsOff,),
     )
-    checks = list(all_checks(args.bundle, args.microphone))
+    checks = list(all_checks(args.bundle, not args.no_microphone))
     Console().print(report_table(checks))
     failures = [check.subject for check in checks if check.status == "failure"]
     if failures:
-        print(f"Detection cannot run: {', '.join(failures)}.")
+        print(failure_text(failures))
         return EXIT_NO_DEVICE_OR_MODEL
     print("Detection can run.")
     return EXIT_DONE
+
+
+def failure_text(failures: list[str]) -> str:
+    """What cannot run; where only sound devices failed, also what can."""
+    listed = ", ".join(failures)
+    if set(failures) <= set(SOUND_SUBJECTS):
+        return (
+            f"No microphone can be heard: {listed}. `sedge score` and `sedge listen --source FILE` can run."
+        )
+    return f"Detection cannot run: {listed}."
 
 
 def all_checks(bundle: Path | None, microphone: bool) -> Iterator[Check]:
@@ -174,11 +185,15 @@ def _is_installed(distribution: str) -> bool:
 
 def model_checks(folder: Path | None) -> Iterator[Check]:
     """Whether the bundle is whole, which runtime runs it, and whether that gives the stored scores."""
-    from edge_app.core.bundle import load_bundle
+    from edge_app.core.bundle import DEFAULT_BUNDLE, load_bundle
     from edge_app.core.parity import check_parity
     from edge_app.core.runtime_onnx import OnnxRuntime
 
-    advice = "export it again with `sedge export-bundle`" if folder else "install Sedge again"
+    advice = (
+        "export it again with `sedge export-bundle`"
+        if folder
+        else f"install Sedge again, or restore {DEFAULT_BUNDLE}"
+    )
     try:
         bundle = load_bundle(folder)
         yield Check("model", "ok", f"{bundle.manifest.name}: {', '.join(bundle.manifest.event_labels)}")
@@ -201,7 +216,7 @@ def sound_checks() -> Iterator[Check]:
     """Whether PortAudio is there, which inputs there are, and whether the default one delivers sound."""
     from edge_app.stream.devices import (
         NO_INPUT_ADVICE,
-        find_device,
+        choose_default,
         full_name,
         input_devices,
         portaudio,
@@ -218,7 +233,7 @@ def sound_checks() -> Iterator[Check]:
     if not devices:
         yield Check("sound input", "failure", "no input device", NO_INPUT_ADVICE)
         return
-    default = find_device(None)
+    default = choose_default(devices)
     yield Check(
         "sound input", "ok", f"{len(devices)} found, default {full_name(default)}; see `sedge devices`"
     )

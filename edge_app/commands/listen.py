@@ -1,5 +1,6 @@
 """`sedge listen`: events as they happen, on a microphone, a recording or a pipe."""
 
+import math
 import signal
 import sys
 import threading
@@ -11,6 +12,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from edge_app.core.audio import SAMPLE_RATES_HZ
 from edge_app.core.bundle import load_bundle
 from edge_app.core.detect import Detector
 from edge_app.core.errors import EXIT_DONE, SedgeError
@@ -123,10 +125,13 @@ def _check(args: ListenArgs) -> None:
     """Raise SedgeError for settings that are out of range or contradict each other."""
     if args.device is not None and args.source != "mic":
         raise SedgeError(f"--device: expected --source mic beside it, found {args.source}")
-    for name, value in (("duration", args.duration), ("threads", args.threads), ("rate", args.rate)):
+    for name, value in (("duration", args.duration), ("threads", args.threads)):
         # Written so that a number that is none fails as well.
-        if value is not None and not value > 0:
-            raise SedgeError(f"--{name}: expected more than 0, found {value}")
+        if value is not None and not 0 < value < math.inf:
+            raise SedgeError(f"--{name}: expected more than 0 and finite, found {value}")
+    low, high = SAMPLE_RATES_HZ
+    if not low <= args.rate <= high:
+        raise SedgeError(f"--rate: expected {low} to {high} Hz, found {args.rate}")
     if not args.reconnect_s >= 0:
         raise SedgeError(f"--reconnect-s: expected 0 or more, found {args.reconnect_s}")
 
@@ -135,6 +140,8 @@ def _open_source(args: ListenArgs) -> Source:
     if args.source == "mic":
         return MicrophoneSource(args.device, args.reconnect_s, _notify)
     if args.source == "-":
+        if sys.stdin is None:
+            raise SedgeError("standard input: expected sound, found it closed")
         return StdinSource(sys.stdin.buffer, args.rate)
     return FileSource(Path(args.source), args.realtime)
 

@@ -25,7 +25,7 @@ from rich.progress import (
 from edge_app.commands.recordings import Found, collect, score_names
 from edge_app.core.bundle import load_bundle
 from edge_app.core.detect import Context, Detector, FileDetection
-from edge_app.core.errors import EXIT_DONE, EXIT_SOME_FAILED, SedgeError
+from edge_app.core.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, SedgeError
 from edge_app.core.events import FRAME_S
 from edge_app.core.runtime_onnx import OnnxRuntime
 from edge_app.formats.desed_tsv import write_durations, write_events
@@ -33,7 +33,6 @@ from edge_app.formats.frame_scores import FrameScoreWriter
 from edge_app.formats.whole_file import write_whole
 
 SUMMARY_SCHEMA_VERSION = 1
-EXIT_INTERRUPTED = 130  # as shells report a command that Ctrl-C ended
 FORMATS = ("desed", "jsonl")
 
 
@@ -154,9 +153,9 @@ def _score_all(args: ScoreArgs, detector: Detector, found: Found, results: Resul
             try:
                 show(filename, 0.0)
                 results.detections[filename] = _score(args, detector, path, table, partial(show, filename))
-            except SedgeError as error:
-                results.failures[filename] = str(error)
-                _say(console, f"sedge: {error}")
+            except Exception as error:  # one that nobody foresaw must not cost the other recordings
+                results.failures[filename] = _error_text(path, error)
+                _say(console, f"sedge: {results.failures[filename]}")
             advance()
 
 
@@ -182,6 +181,13 @@ def _score(
 
     with writer or nullcontext():
         return detector.detect_file(path, on_scores)
+
+
+def _error_text(path: Path, error: Exception) -> str:
+    """What was wrong with a recording, on one line."""
+    if isinstance(error, SedgeError):
+        return str(error)
+    return f"{path}: expected to be scored, found {type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _write_tables(args: ScoreArgs, results: Results) -> None:

@@ -4,13 +4,14 @@ The decoder library quietly cuts a file that ends early to what is there, so whe
 checked here: a detection on half a recording must not pass for one on the whole.
 """
 
+import io
 import os
 import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -21,8 +22,10 @@ from edge_app.core.errors import AudioError
 
 SAMPLE_RATES_HZ = (1_000, 768_000)
 """Lowest and highest sample rate taken: sound cards and archives stay within it."""
-_LOUDEST = 1e9  # full scale is 1; beyond this the power spectrum overflows, and no real recording comes near
-_UNKNOWN_BYTES = 0x7FFF_0000  # a size from here on was written by a program that could not know it yet
+LOUDEST = 1e9
+"""Full scale is 1; beyond this the power spectrum overflows, and no real recording comes near."""
+UNKNOWN_BYTES = 0x7FFF_0000
+"""A size from here on in a header was written by a program that could not know it yet."""
 _UNKNOWN_FRAMES = 2**62
 _CUT_CHUNK = re.compile(r"^\s*(?:data|SSND|riff|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 _DECLARED_FRAMES = re.compile(r"^\s*Frames\s*: (\d+)", re.MULTILINE)
@@ -93,12 +96,14 @@ class Recording:
             with _quiet(ends.is_mp3):
                 block: NDArray[np.float32] = sound.read(length, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
-            raise ends.error(done, _reason(error)) from error
+            raise ends.error(done, _reason(ends.failure or error)) from error
+        if ends.failure:
+            raise ends.error(done, _reason(ends.failure)) from ends.failure
         return block
 
     def _check(self, block: NDArray[np.float32], done: int) -> None:
         # One comparison finds numbers that are too large and those that are none.
-        wrong = ~(np.abs(block) < _LOUDEST)
+        wrong = ~(np.abs(block) < LOUDEST)
         if wrong.any():
             sample, channel = np.argwhere(wrong)[0]
             raise AudioError(
@@ -126,15 +131,33 @@ class _SoundFile(soundfile.SoundFile):  # type: ignore[misc]
         return False
 
 
+class _Handle(io.BufferedReader):
+    """Remembers what the system refused: to the decoder library a failed read is the end of the file."""
+
+    failure: OSError | None = None
+
+    def readinto(self, buffer: Any, /) -> int:
+        try:
+            return super().readinto(buffer)
+        except OSError as error:
+            self.failure = error
+            return 0
+
+
 class _Ends:
     """Whether a recording is there to its end, by what its format tells."""
 
-    def __init__(self, path: Path, sound: _SoundFile, handle: BinaryIO) -> None:
+    def __init__(self, path: Path, sound: _SoundFile, handle: _Handle) -> None:
         self._path, self._sound, self._handle = path, sound, handle
         self.is_mp3 = sound.format == "MP3"
         self._mp3_frame = _mp3_first_frame(path) if self.is_mp3 else b""
         self._ogg_ended = sound.format != "OGG" or _ogg_ended(path)
         self._declared = self._declared_frames()
+
+    @property
+    def failure(self) -> OSError | None:
+        """What kept the system from reading on."""
+        return self._handle.failure
 
     def check(self, done: int) -> None:
         """Raise AudioError where fewer samples were read than the file should hold, or none."""
@@ -162,7 +185,7 @@ class _Ends:
         log = self._sound.extra_info  # the decoder's own notes on the header, before it cut the sizes
         if cut := _CUT_CHUNK.search(log):
             declared, there = int(cut[1]), int(cut[2])
-            if there and declared < _UNKNOWN_BYTES:
+            if there and declared < UNKNOWN_BYTES:
                 frames = max(frames, frames * declared // there)
         elif told := _DECLARED_FRAMES.search(log):
             frames = max(frames, int(told[1]))
@@ -175,28 +198,28 @@ class _Ends:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[_SoundFile, BinaryIO]]:
+def _opened(path: Path) -> Iterator[tuple[_SoundFile, _Handle]]:
     """A sound file and the file under it. Raises AudioError where it is not one."""
     try:
         if path.is_dir():
             raise AudioError(f"{path}: expected a recording, found a folder")
         if path.exists() and not path.is_file():
             raise AudioError(f"{path}: expected a recording, found neither a file nor a folder")
-        handle = path.open("rb")
+        handle = _Handle(path.open("rb", buffering=0))
     except FileNotFoundError as error:
         raise AudioError(f"{path}: expected a recording, found no such file") from error
     except (OSError, ValueError) as error:
         raise AudioError(f"{path}: expected a readable file, found: {_reason(error)}") from error
     with handle:
-        if not (head := handle.read(4)):
-            raise AudioError(f"{path}: expected a recording, found an empty file")
-        handle.seek(0)
         try:
+            if not (head := handle.read(4)):
+                raise AudioError(f"{path}: expected a recording, found an empty file")
+            handle.seek(0)
             with _quiet(head[:3] == b"ID3" or head[:1] == b"\xff"):
                 sound = _SoundFile(handle)
-        except (soundfile.LibsndfileError, TypeError) as error:
+        except (soundfile.LibsndfileError, TypeError, OSError) as error:
             raise AudioError(
-                f"{path}: expected audio (WAV, FLAC, OGG, MP3), found: {_reason(error)}"
+                f"{path}: expected audio (WAV, FLAC, OGG, MP3), found: {_reason(handle.failure or error)}"
             ) from error
         with sound:
             yield sound, handle

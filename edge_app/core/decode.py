@@ -23,7 +23,7 @@ MessageType = Literal["provisional", "confirmed", "update", "closed", "withdrawn
 class LabelDecoding(BaseModel):
     """How one label's scores become events."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     threshold_on: float = Field(0.5, gt=0, lt=1)
     """An event begins where the filtered score is at or above this."""

@@ -4,6 +4,7 @@ EXIT_DONE = 0
 EXIT_SOME_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NO_DEVICE_OR_MODEL = 3
+EXIT_INTERRUPTED = 130  # as shells report a command that Ctrl-C ended
 
 
 class SedgeError(Exception):

@@ -3,7 +3,7 @@
 import numpy as np
 import onnxruntime
 
-from edge_app.core.bundle import Bundle
+from edge_app.core.bundle import MANIFEST_FILE, Bundle
 from edge_app.core.errors import BundleError
 from edge_app.core.runtime import FusedInput, FusedOutput
 
@@ -30,9 +30,12 @@ class OnnxRuntime:
             )
         except Exception as error:  # onnxruntime raises a family of its own without a common base
             reason = str(error).splitlines()[0]
-            raise BundleError(f"{bundle.graph_path}: expected a graph ONNX Runtime can load, found: {reason}") from error
+            raise BundleError(
+                f"{bundle.graph_path}: expected a graph ONNX Runtime can load, found: {reason}"
+            ) from error
         self._threads = threads
         self._check_names(bundle)
+        self._check_shapes(bundle)
 
     def _check_names(self, bundle: Bundle) -> None:
         inputs = tuple(node.name for node in self._session.get_inputs())
@@ -41,6 +44,16 @@ class OnnxRuntime:
             raise BundleError(
                 f"{bundle.graph_path}: expected inputs {INPUT_NAMES} and outputs {OUTPUT_NAMES}, "
                 f"found {inputs} and {outputs}"
+            )
+
+    def _check_shapes(self, bundle: Bundle) -> None:
+        manifest, shapes = bundle.manifest, {node.name: node.shape for node in self._session.get_inputs()}
+        expected = [manifest.log_mel.n_mels, len(manifest.members), len(manifest.event_labels)]
+        found = [shapes["log_mel"][2], shapes["memory_logit"][1], shapes["memory_logit"][3]]
+        if found != expected:
+            raise BundleError(
+                f"{bundle.graph_path}: expected the mel bands, members and labels of {MANIFEST_FILE}, {expected}, "
+                f"found {found}"
             )
 
     @property

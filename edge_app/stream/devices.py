@@ -80,7 +80,9 @@ def input_devices() -> list[InputDevice]:
         host_apis = [str(api["name"]) for api in sounddevice.query_hostapis()]
         default_index = int(sounddevice.default.device[0])
     except sounddevice.PortAudioError as error:
-        raise DeviceError(f"PortAudio could not list the sound devices: {error}") from error
+        raise DeviceError(
+            f"PortAudio could not list the sound devices ({error}): restart the sound server, or the computer"
+        ) from error
     return [
         _input_device(index, device, host_apis[device["hostapi"]], index == default_index)
         for index, device in enumerate(described)

@@ -72,4 +72,4 @@ def as_json(news: News) -> str:
     fields = dataclasses.asdict(news)
     if not fields.get("cut", True):
         del fields["cut"]
-    return json.dumps({"type": fields.pop("type"), **fields}, ensure_ascii=False)
+    return json.dumps({"type": fields.pop("type"), **fields})

@@ -8,16 +8,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.core.audio import SAMPLE_RATES_HZ
+from edge_app.core.audio import LOUDEST, SAMPLE_RATES_HZ, UNKNOWN_BYTES
 from edge_app.core.errors import AudioError
 
 ReadBytes = Callable[[int], bytes]
 """Gives at most so many bytes, and none only at the end."""
 
 WAV_MAGIC = (b"RIFF", b"RF64")
-_UNKNOWN_BYTES = 0x7FFF_0000  # a size from here on was written by a program that could not know it yet
 _INTEGER, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
-_LOUDEST = 1e9  # as for recordings: beyond this the power spectrum overflows
 _MOST_CHANNELS = 1024
 
 
@@ -69,7 +67,7 @@ def read_wav_header(read: ReadBytes, where: str) -> PcmFormat:
             described = _parse_format(body, where)
     if described is None:
         raise AudioError(f"{where}: expected a format before the samples, found none")
-    total = size if 0 < size < _UNKNOWN_BYTES else None
+    total = size if 0 < size < UNKNOWN_BYTES else None
     return PcmFormat(
         described.sample_rate, described.n_channels, described.encoding, described.sample_bytes, total
     )
@@ -103,7 +101,7 @@ def decode(content: bytes, pcm: PcmFormat, where: str) -> NDArray[np.float32]:
     Raises AudioError for samples that are not finite.
     """
     samples = _floats(content, pcm).reshape(-1, pcm.n_channels)
-    if not (np.abs(samples) < _LOUDEST).all():
+    if not (np.abs(samples) < LOUDEST).all():
         raise AudioError(f"{where}: expected finite samples, found others")
     return samples[:, 0] if pcm.n_channels == 1 else samples.mean(axis=1)
 

@@ -171,6 +171,30 @@ def test_package_of_that_name_elsewhere_does_not_count(tmp_path, monkeypatch):
     assert not cli.is_present("lookalike")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full not found: a disk that is always full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_full_disk_behind_stdout_is_one_line(unbuffered):
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "edge_app", "--version"],
+            cwd=REPOSITORY,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert result.returncode == 2
+    assert result.stderr.startswith("sedge: ")
+    assert result.stderr.endswith(": No space left on device\n")
+    assert result.stderr.count("\n") == 1
+
+
+def test_program_without_a_standard_output_runs(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert cli.main(["--version"]) == 0
+
+
 @pytest.mark.skipif(os.name != "posix", reason="pipes close differently elsewhere")
 def test_reader_that_leaves_early_sees_no_traceback():
     reader, writer = os.pipe()

@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from edge_app import cli
 from edge_app.commands import demo
@@ -55,9 +55,21 @@ def test_verdicts():
     )
 
 
-@pytest.mark.parametrize(("time_s", "text"), [(0, "0:00.00"), (83.5, "1:23.50"), (59.999, "1:00.00")])
-def test_clock(time_s, text):
-    assert demo.clock_text(time_s) == text
+def test_second_part_of_a_found_event_is_not_called_made_up():
+    rows = demo.compare([event(1.0, 5.0)], [event(1.0, 2.0), event(3.0, 5.0), event(6.0, 7.0)])
+    assert [row.verdict for row in rows] == ["another part", "found, times differ", "not in the recording"]
+    assert demo.closing_text(rows).startswith("1 of 1 annotated events found")
+
+
+def test_table_has_one_line_a_row_at_80_columns(capsys):
+    annotated = [event(82.36, 85.91, "Alarm_bell_ringing"), event(86.0, 87.0, "Running_water")]
+    found = [event(82.0, 85.9, "Alarm_bell_ringing"), event(88.0, 89.5, "Running_water")]
+    Console(width=80).print(demo.comparison_table(demo.compare(annotated, found)))
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["event", "annotated,", "s", "found,", "s", "score", "verdict"]
+    assert len(rows) == 3
+    for row, verdict in zip(rows, ["found, times differ", "missed", "not in the recording"], strict=True):
+        assert row.rstrip().endswith(f"  {verdict}")
 
 
 def test_recording_is_one_to_two_minutes_with_four_labels_annotated_inside_it():
@@ -74,6 +86,7 @@ def test_demo_finds_most_of_what_is_there(capsys):
     assert cli.main(["demo"]) == 0
     shown = capsys.readouterr().out
     assert "begins" in shown
+    assert "real-time factor" in shown
     found, total = (
         int(shown.split(" annotated events found")[0].split("\n")[-1].split(" of ")[i]) for i in (0, 1)
     )
@@ -102,5 +115,6 @@ def test_timeline_is_printed_as_news_come_and_only_closed_events_count(capsys):
     assert found == [Event(1.0, 2.5, "Alarm_bell_ringing", 0.9)]
     assert last is summary
     assert capsys.readouterr().out == (
-        "0:01.00  Alarm bell ringing begins\n0:02.50  Alarm bell ringing ends, 1.50 s, score 0.90\n"
+        "00:01.00  Alarm bell ringing begins\n"
+        "00:02.50  Alarm bell ringing ends: since 00:01.00, 1.50 s, score 0.90\n"
     )

@@ -222,6 +222,11 @@ def test_no_microphone_at_all_is_3(use_devices, capsys):
     assert "plug a microphone in" in shown
 
 
+def test_without_sound_devices_recordings_can_still_be_scored():
+    assert "`sedge score`" in doctor.failure_text(["sound input"])
+    assert doctor.failure_text(["model", "sound input"]) == "Detection cannot run: model, sound input."
+
+
 def test_table_shows_square_brackets_as_they_are(capsys):
     Console().print(
         doctor.report_table([doctor.Check("extra", "warning", "found [x]", "pip install .[train]")])

@@ -156,6 +156,8 @@ def test_text_of_each_kind_of_news():
         (["--source", "x.wav", "--device", "USB"], 2, "--device"),
         (["--duration", "0"], 2, "--duration"),
         (["--duration", "nan"], 2, "--duration"),
+        (["--duration", "inf"], 2, "--duration"),
+        (["--rate", "1000000000", "--source", "-"], 2, "--rate"),
         (["--threads", "0"], 2, "--threads"),
         (["--rate", "-1", "--source", "-"], 2, "--rate"),
         (["--reconnect-s", "-1"], 2, "--reconnect-s"),
@@ -169,6 +171,12 @@ def test_wrong_use_is_told_without_a_traceback(fakes, capsys, arguments, code, w
     assert words in captured.err
     assert "Traceback" not in captured.err
     assert captured.out == ""
+
+
+def test_a_closed_standard_input_is_2(fakes, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert cli.main(["listen", "--source", "-"]) == 2
+    assert capsys.readouterr().err == "sedge: standard input: expected sound, found it closed\n"
 
 
 def test_a_cut_recording_is_1_after_the_summary(fakes, recording, capsys):

@@ -1,5 +1,6 @@
 """`sedge score` as a user runs it: what it writes, and what becomes of every bad input."""
 
+import io
 import json
 import os
 import signal
@@ -261,6 +262,52 @@ def test_without_a_model_the_exit_code_is_3(tmp_path, capsys) -> None:
         capsys.readouterr().err == f"sedge: {tmp_path / 'nowhere'}: expected a bundle folder, found nothing\n"
     )
     assert not Path(out).exists()
+
+
+def test_an_error_that_nobody_foresaw_costs_one_recording(score, out, tmp_path, monkeypatch, capsys) -> None:
+    for name in ("a.wav", "b.wav", "c.wav"):
+        noise(tmp_path / "in" / name)
+    detect_file = Detector.detect_file
+
+    def faulty(detector, path, on_scores):
+        if path.name == "b.wav":
+            raise RuntimeError("two\nlines")
+        return detect_file(detector, path, on_scores)
+
+    monkeypatch.setattr(Detector, "detect_file", faulty)
+    assert score(tmp_path / "in") == 1
+    message = f"{tmp_path / 'in' / 'b.wav'}: expected to be scored, found RuntimeError: two lines"
+    assert summary_of(out)["failures"] == [{"filename": "b.wav", "error": message}]
+    assert list(read_events(out / "events.tsv")) == ["a.wav", "c.wav"]
+    assert capsys.readouterr().err.splitlines()[0] == f"sedge: {message}"
+
+
+@pytest.mark.parametrize("reads", [0, 2])
+def test_a_disk_that_fails_is_told_as_such(score, out, tmp_path, monkeypatch, capfd, reads) -> None:
+    noise(tmp_path / "in" / "a.wav", 20.0)
+
+    class FailingDisk(io.FileIO):
+        left = reads
+
+        def readinto(self, buffer) -> int | None:
+            self.left -= 1
+            if self.left < 0:
+                raise OSError(5, "Input/output error")
+            return super().readinto(buffer)
+
+    real_open = Path.open
+
+    def open_failing(path, mode="r", *rest, **options):
+        return (
+            FailingDisk(path)
+            if mode == "rb" and "buffering" in options
+            else real_open(path, mode, *rest, **options)
+        )
+
+    monkeypatch.setattr(Path, "open", open_failing)
+    assert score(tmp_path / "in") == 1
+    assert "Input/output error" in summary_of(out)["failures"][0]["error"]
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_an_interrupted_run_keeps_what_is_done(score, out, tmp_path, monkeypatch, capsys) -> None:

@@ -259,6 +259,7 @@ def test_seconds_are_whole_frames_rounded_up(seconds, frames) -> None:
         ({"threshold_on": float("nan")}, "threshold_on"),
         ({"min_on_s": -0.1}, "min_on_s"),
         ({"min_off_s": -0.1}, "min_off_s"),
+        ({"min_on_s": float("inf")}, "min_on_s"),
         ({"min_gap_s": 0.1}, "min_gap_s"),
     ],
 )

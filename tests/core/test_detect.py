@@ -58,9 +58,12 @@ def test_events_of_a_file_are_its_decoded_scores(detectors, context, seconds, tm
     detector, path = detectors[context], tmp_path / "recording.wav"
     soundfile.write(path, waveform(seconds), 16_000, subtype="FLOAT")
     raw, smoothed = [], []
-    found = detector.detect_file(
-        path, lambda scores, filtered: (raw.append(scores), smoothed.append(filtered))
-    )
+
+    def keep(scores: np.ndarray, filtered: np.ndarray) -> None:
+        raw.append(scores)
+        smoothed.append(filtered)
+
+    found = detector.detect_file(path, keep)
     scores = np.concatenate([np.empty((0, 3), np.float32), *raw])
     decoding = detector.bundle.manifest.decoding
     assert found.duration_s == pytest.approx(seconds)

@@ -58,13 +58,15 @@ def lively_member(seed: int) -> tuple[MLFL, TagCNN]:
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.momentum = 1.0
     with torch.no_grad():
-        mlfl.attention.weight /= 3
-        mlfl.tagger.weight *= 5
+        mlfl.attention.weight.div_(3)
+        mlfl.tagger.weight.mul_(5)
         mlfl.train()(frames, ones)
         heard = mlfl.eval()(frames, ones)
-        mlfl.tagger.bias -= pool_tag_logit(heard.logit, heard.evidence, ones)[0]
-        tag_cnn.output.weight *= 3
-        tag_cnn.output.bias -= tag_cnn.train()(frames, torch.full((1, 600, N_LABELS), 0.5), ones).mean((0, 1))
+        mlfl.tagger.bias.sub_(pool_tag_logit(heard.logit, heard.evidence, ones)[0])
+        tag_cnn.output.weight.mul_(3)
+        logit = tag_cnn.train()(frames, torch.full((1, 600, N_LABELS), 0.5), ones)
+        assert tag_cnn.output.bias is not None
+        tag_cnn.output.bias.sub_(logit.mean((0, 1)))
     return mlfl.eval(), tag_cnn.eval()
 
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import benchmarks.accuracy
 import train.evaluate_commands
 from edge_app.core.bundle import Bundle, BundleManifest, Graph, HopFrames, Parity, ReceptiveField
 from edge_app.core.decode import LabelDecoding
+from edge_app.core.detect import Detector
 from edge_app.core.errors import SedgeError
 from edge_app.core.events import FRAME_S, Event, rasterise
 from edge_app.core.logmel import LogMelConfig
@@ -213,7 +215,7 @@ def test_every_clip_is_scored_from_its_audio(folder: Path, bundle: Bundle) -> No
             yield np.zeros((n_samples // 320 - 100, 2), np.float32)
 
     clips = read_validation_set(folder)
-    scores = score_clips(Counting(), clips)
+    scores = score_clips(cast(Detector, Counting()), clips)
     assert list(scores) == list(clips.reference)
     assert {clip.shape for clip in scores.values()} == {(N_FRAMES, 2)}
 

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from torch import nn
 
 from edge_app.core.logmel import log_mel
 from train.augment import AugmentSettings
 from train.batches import BatchMaker
 from train.data.clips import FULL_SCALE, ClipSet
 from train.features import LogMel
+from train.models.layers import InputNormalisation, ValidBatchNorm1d
+from train.models.tag_cnn import TagCNN, TagCNNConfig
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BANK = REPOSITORY / "tests" / "data" / "bank"
@@ -84,3 +87,35 @@ def test_statistics_of_the_training_set_ignore_padding() -> None:
     mean, variance = BatchMaker(clips, AugmentSettings(), 2, seed=0).mel_statistics()
     np.testing.assert_allclose(mean.numpy(), expected.mean(0), rtol=1e-4)
     np.testing.assert_allclose(variance.numpy(), expected.var(0), rtol=1e-3)
+
+
+def test_statistics_of_the_input_freeze_and_travel_with_the_checkpoint() -> None:
+    tag_cnn = TagCNN(TagCNNConfig(3, channels=(4,) * 9, row_channels=(4, 4)))
+    mean, variance = torch.randn(128), torch.rand(128) + 0.5
+    tag_cnn.input_norm.set_statistics(mean, variance)
+    tag_cnn.train()(torch.randn(2, 20, 128), torch.rand(2, 20, 3), torch.ones(2, 20))
+    assert torch.equal(tag_cnn.input_norm.mean, mean)
+    other = TagCNN(TagCNNConfig(3, channels=(4,) * 9, row_channels=(4, 4)))
+    other.load_state_dict(tag_cnn.state_dict())
+    assert torch.equal(other.input_norm.variance, variance)
+    assert not list(InputNormalisation(128).parameters())
+
+
+def test_batch_statistics_of_the_input_ignore_padding() -> None:
+    torch.manual_seed(0)
+    norm, reference = (
+        ValidBatchNorm1d(64, eps=1e-3, momentum=0.01),
+        nn.BatchNorm1d(64, eps=1e-3, momentum=0.01),
+    )
+    rows, valid = torch.randn(3, 20, 64) * 3 - 10, torch.ones(3, 20)
+    valid[0, 8:] = 0
+    kept = rows[valid.bool()]
+    garbage = torch.where(valid[:, :, None].bool(), rows, 1e4)
+    found, expected = norm.train()(garbage, valid), reference.train()(kept)
+    torch.testing.assert_close(found[valid.bool()], expected, rtol=1e-4, atol=1e-4)
+    assert (found[~valid.bool()] == 0).all()
+    torch.testing.assert_close(norm.state_dict(), reference.state_dict())
+    torch.testing.assert_close(norm.eval()(rows, valid)[valid.bool()], reference.eval()(kept))
+    before = {name: tensor.clone() for name, tensor in norm.state_dict().items()}
+    norm(rows, valid)
+    torch.testing.assert_close(dict(norm.state_dict()), before, rtol=0, atol=0)

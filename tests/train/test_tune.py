@@ -42,7 +42,7 @@ def soundscapes(seed: int, n_clips: int = 12, noise: float = 1.0) -> tuple[dict[
         n_frames = int(generator.choice([500, 500, 37, 350]))
         events = []
         for label in generator.choice(LABELS, generator.integers(0, 5)):
-            onset, length = generator.integers(0, n_frames - 5), generator.integers(5, 150)
+            onset, length = int(generator.integers(0, n_frames - 5)), int(generator.integers(5, 150))
             events.append(
                 Event(
                     round(onset * FRAME_S, 3), round(min(n_frames, onset + length) * FRAME_S, 3), str(label)
@@ -83,15 +83,18 @@ def test_counts_equal_the_decoders_and_sed_evals(seed: int) -> None:
     generator = np.random.default_rng(seed)
     counts = {label: count_label(scores, reference, LABELS, label, groups, SMALL) for label in LABELS}
     for _ in range(40):
-        place = tuple(int(generator.integers(size)) for size in SMALL.shape)
+        median, threshold, off, min_off, min_on = (int(generator.integers(size)) for size in SMALL.shape)
+        place = (median, threshold, off, min_off, min_on)
         decoding = dict.fromkeys(LABELS, SMALL.decoding(place))
         estimate = {name: decode(clip, LABELS, decoding) for name, clip in scores.items()}
         for label in LABELS:
             for group in range(3):
                 names = [name for name, number in zip(scores, groups, strict=True) if number == group]
-                part = [{name: table[name] for name in names} for table in (reference, estimate)]
+                truth, found = ({name: table[name] for name in names} for table in (reference, estimate))
                 at = (group, *place)
-                assert (counts[label].hits[at], counts[label].estimates[at]) == sed_eval_counts(*part, label)
+                assert (counts[label].hits[at], counts[label].estimates[at]) == sed_eval_counts(
+                    truth, found, label
+                )
 
 
 def test_f1_of_a_setting_is_that_of_the_evaluator() -> None:

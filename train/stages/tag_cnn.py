@@ -13,6 +13,7 @@ from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict
 from torch import Generator, Tensor
 
+from edge_app.core.errors import SedgeError
 from train.augment import AugmentSettings
 from train.batches import Batch, BatchMaker
 from train.checkpoint import load_model, save_model
@@ -71,9 +72,17 @@ def train_tag_cnn(
     loop: LoopSettings,
     clips_id: str,
 ) -> Path:
-    """Train, and write `folder`/model.safetensors; returns its path."""
+    """Train, and write `folder`/model.safetensors; returns its path.
+
+    Raises SedgeError where MLFL was trained on other labels than those of `clips`.
+    """
     tagger, mlfl_about = load_model(mlfl_checkpoint, "mlfl")
-    mlfl = cast(MLFL, tagger)
+    mlfl = cast(MLFL, tagger.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+    if tuple(mlfl_about["event_labels"]) != clips.event_labels:
+        raise SedgeError(
+            f"{mlfl_checkpoint}: event_labels: expected those of the clips, {list(clips.event_labels)}, "
+            f"found {mlfl_about['event_labels']}"
+        )
     torch.manual_seed(loop.seed)
     model = TagCNN(config)
     batches = BatchMaker(clips, augment, loop.batch_size, loop.seed)

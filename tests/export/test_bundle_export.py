@@ -1,0 +1,171 @@
+"""From checkpoints to a bundle that a device loads, and what is refused on the way."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_app.core.bundle import Bundle, file_sha256, load_bundle
+from edge_app.core.errors import EXIT_USAGE, SedgeError
+from edge_app.core.parity import check_parity
+from edge_app.core.runtime_onnx import INPUT_NAMES, OnnxRuntime
+from export import bundle as bundle_module
+from export.bundle import Member, export_bundle, load_member, run_members
+from export.commands import export_bundle as export_command
+from tests.models import DEMO_CLIP, tiny_member
+from train.checkpoint import save_model
+
+LABELS = ("Cat", "Dog", "Speech")
+
+
+def write_run(run: Path, seeds: tuple[int, ...], tag_cnn_labels: tuple[str, ...] = LABELS) -> Path:
+    """Checkpoints of untrained pairs, as training leaves them."""
+    for seed in seeds:
+        mlfl, tag_cnn = tiny_member(len(LABELS), seed)
+        save_model(run / "mlfl" / str(seed) / "model.safetensors", "mlfl", mlfl, LABELS, {"seed": seed})
+        save_model(
+            run / "tag_cnn" / str(seed) / "model.safetensors",
+            "tag_cnn",
+            tag_cnn,
+            tag_cnn_labels,
+            {"seed": seed},
+        )
+    return run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    return write_run(tmp_path_factory.mktemp("run"), (3, 8))
+
+
+@pytest.fixture(scope="module")
+def exported(run, tmp_path_factory) -> Bundle:
+    """Two pairs with uneven weights, through the command."""
+    out = tmp_path_factory.mktemp("bundles") / "two members"
+    arguments = ["--out", str(out), "--weights", "0.75", "0.25", "--gate", "none", "--name", "pair"]
+    assert export_command([str(run), *arguments]) == 0
+    return load_bundle(out)
+
+
+def test_bundle_holds_its_four_files(exported) -> None:
+    names = {path.name for path in exported.folder.iterdir()}
+    assert names == {"bundle.json", "fused.onnx", "parity.npz", "ATTRIBUTION.md"}
+    assert [path.name for path in exported.folder.parent.iterdir()] == ["two members"]
+
+
+def test_manifest_says_what_was_exported(exported, run) -> None:
+    manifest = exported.manifest
+    assert manifest.name == "pair"
+    assert manifest.event_labels == LABELS
+    assert manifest.members == (0.75, 0.25)
+    assert manifest.gate == "none"
+    assert (manifest.receptive_field_frames.mlfl, manifest.receptive_field_frames.tag_cnn) == (5, 12)
+    assert manifest.tag_window_frames == 500
+    assert (manifest.hop_frames.default, manifest.hop_frames.allowed) == (25, (5, 10, 25, 50))
+    assert set(manifest.decoding) == set(LABELS)
+    members = manifest.provenance["members"]
+    assert [member["mlfl"]["seed"] for member in members] == [3, 8]
+    for seed, member in zip((3, 8), members, strict=True):
+        for kind in ("mlfl", "tag_cnn"):
+            assert member[kind]["sha256"] == file_sha256(run / kind / str(seed) / "model.safetensors")
+
+
+def test_parity_holds_on_a_real_clip_that_uses_every_input(exported) -> None:
+    result = check_parity(exported, OnnxRuntime(exported))
+    assert result.passed
+    assert result.tolerance == 1e-4
+    with np.load(exported.parity_path, allow_pickle=False) as arrays:
+        assert set(arrays) == {*INPUT_NAMES, "scores", "tags"}
+        assert arrays["log_mel"].shape == (1, 160, 128)
+        assert arrays["memory_logit"].shape == (1, 2, 50, 3)
+        assert set(np.unique(arrays["frame_valid"])) == {0, 1}
+
+
+def test_bundle_of_one_member_passes_too(tiny_bundle) -> None:
+    bundle = load_bundle(tiny_bundle)
+    assert bundle.manifest.members == (1.0,)
+    assert check_parity(bundle, OnnxRuntime(bundle)).passed
+
+
+def members_of(*labels: tuple[str, ...]) -> list[Member]:
+    return [Member(*tiny_member(3, seed), of_member, {}) for seed, of_member in enumerate(labels)]
+
+
+def export(members: list[Member], out: Path) -> Path:
+    weights = [1 / len(members)] * len(members)
+    return export_bundle(members, weights, "none", out, "tiny", DEMO_CLIP, "none")
+
+
+def test_a_pair_with_different_labels_is_refused(tmp_path) -> None:
+    run = write_run(tmp_path, (1,), tag_cnn_labels=("Dog", "Cat", "Speech"))
+    paths = [run / kind / "1" / "model.safetensors" for kind in ("mlfl", "tag_cnn")]
+    with pytest.raises(
+        SedgeError, match=r"event_labels: expected those of .*'Cat', 'Dog'.*found \['Dog', 'Cat'"
+    ):
+        load_member(*paths)
+
+
+def test_members_with_different_labels_are_refused(tmp_path) -> None:
+    with pytest.raises(
+        SedgeError, match=r"member 2: event_labels: expected those of the first, .*found .*'Kettle'"
+    ):
+        export(members_of(LABELS, ("Cat", "Dog", "Kettle")), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_without_a_pair_is_refused(tmp_path) -> None:
+    write_run(tmp_path, (1,))
+    (tmp_path / "mlfl" / "1" / "model.safetensors").unlink()
+    with pytest.raises(SedgeError, match="found no such pair"):
+        run_members(tmp_path)
+
+
+def test_pairs_come_in_the_order_of_their_seeds(tmp_path) -> None:
+    run = write_run(tmp_path, (10, 2))
+    assert [member.provenance["mlfl"]["seed"] for member in run_members(run)] == [2, 10]
+
+
+@pytest.mark.parametrize("weights", [["0.5"], ["0.5", "0.6"], ["0.5", "0.25", "0.25"]])
+def test_weights_that_do_not_fit_are_refused(run, tmp_path, weights) -> None:
+    with pytest.raises(SedgeError, match="--weights: expected 2 that sum to 1, found") as caught:
+        export_command([str(run), "--out", str(tmp_path / "out"), "--weights", *weights])
+    assert caught.value.exit_code == EXIT_USAGE
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(SedgeError, match="expected an empty folder or an older bundle, found other files"):
+        export(members_of(LABELS), tmp_path)
+    with pytest.raises(SedgeError, match="expected a folder, found a file"):
+        export(members_of(LABELS), tmp_path / "thesis.txt")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def older_bundle(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "bundle.json").write_text(json.dumps({"name": "older"}))
+    return folder
+
+
+def test_an_export_that_fails_leaves_the_older_bundle(tmp_path, monkeypatch) -> None:
+    out = older_bundle(tmp_path / "out")
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("disk full")
+
+    monkeypatch.setattr(bundle_module, "export_onnx", fail)
+    with pytest.raises(RuntimeError, match="disk full"):
+        export(members_of(LABELS), out)
+    assert json.loads((out / "bundle.json").read_text()) == {"name": "older"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_older_bundle_is_replaced(tmp_path, monkeypatch) -> None:
+    out = older_bundle(tmp_path / "out")
+    (out / "leftover.txt").touch()
+    monkeypatch.setattr(bundle_module, "export_onnx", lambda _, path: path.write_bytes(b"a graph"))
+    export(members_of(LABELS), out)
+    assert load_bundle(out).manifest.name == "tiny"
+    assert not (out / "leftover.txt").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
