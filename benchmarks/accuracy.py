@@ -16,7 +16,7 @@ from edge_app.core.errors import EXIT_DONE, SedgeError
 from edge_app.core.runtime_onnx import OnnxRuntime
 from edge_app.formats.whole_file import write_whole
 from train.evaluate import FrameScores, event_f1, psds
-from train.evaluate_commands import cross_figures, shown
+from train.figures import cross_figures, shown
 from train.tune import cross_tuned, decode_all, halves_of, smooth_all
 from train.validation_set import ValidationSet, read_validation_set, score_clips
 
@@ -37,7 +37,8 @@ class BenchAccuracy:
     """Arguments of `sedge bench-accuracy`."""
 
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
-    """Annotated clips: audio/, ground_truth.tsv, durations.tsv."""
+    """Annotated clips: audio/, ground_truth.tsv, durations.tsv, or what `sedge mix-soundscapes --split validation`
+    wrote."""
     bundle: Path | None = None
     """Bundle to measure; by default the one that comes with the program."""
     context: str = "clip,live"

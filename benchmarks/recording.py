@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from edge_app.commands.demo import RECORDING
 from edge_app.core.audio import read_blocks
 from edge_app.core.errors import SedgeError
+from edge_app.core.logmel import LogMelConfig
 
-SAMPLE_RATE = 16_000
+SAMPLE_RATE = LogMelConfig().sample_rate
 BLOCK_S = 60
 
 

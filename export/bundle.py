@@ -5,13 +5,13 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 
+from edge_app import __version__
 from edge_app.core.audio import read_blocks
 from edge_app.core.bundle import (
     BundleManifest,
@@ -25,8 +25,7 @@ from edge_app.core.bundle import (
 from edge_app.core.decode import LabelDecoding
 from edge_app.core.errors import SedgeError
 from edge_app.core.logmel import LogMelConfig, log_mel
-from edge_app.core.runtime import FusedInput
-from edge_app.core.runtime_onnx import INPUT_NAMES, OUTPUT_NAMES
+from edge_app.core.runtime import INPUT_NAMES, OUTPUT_NAMES, FusedInput
 from export.fuse import FusedEnsemble, Gate
 from export.onnx import export_onnx
 from train.checkpoint import load_model
@@ -51,7 +50,7 @@ class Member:
 
 
 def load_member(mlfl_path: Path, tag_cnn_path: Path) -> Member:
-    """A pair of checkpoints; SedgeError where their labels differ."""
+    """A pair of checkpoints; SedgeError where their labels differ or the second was trained with another MLFL."""
     mlfl, mlfl_about = load_model(mlfl_path, "mlfl")
     tag_cnn, tag_about = load_model(tag_cnn_path, "tag_cnn")
     labels = tuple(tag_about["event_labels"])
@@ -64,16 +63,27 @@ def load_member(mlfl_path: Path, tag_cnn_path: Path) -> Member:
         "mlfl": {"sha256": file_sha256(mlfl_path), **mlfl_about},
         "tag_cnn": {"sha256": file_sha256(tag_cnn_path), **tag_about},
     }
+    differing = [
+        key for key, value in tag_about.get("mlfl", {}).items() if provenance["mlfl"].get(key) != value
+    ]
+    if differing:
+        raise SedgeError(
+            f"{tag_cnn_path}: expected the MLFL that it was trained with in {mlfl_path}, "
+            f"found one of another {', '.join(differing)}"
+        )
     return Member(cast(MLFL, mlfl), cast(TagCNN, tag_cnn), labels, provenance)
 
 
 def run_members(run: Path) -> list[Member]:
-    """The pairs of a run: `mlfl/<seed>` with `tag_cnn/<seed>`, in the order of their seeds."""
+    """The pairs of a run: each finished `tag_cnn/<seed>` with `mlfl/<seed>`, in the order of their seeds.
+
+    Raises SedgeError where there is none, or an MLFL is missing.
+    """
     pairs = [
         (run / "mlfl" / folder.name / "model.safetensors", folder / "model.safetensors")
         for folder in sorted((run / "tag_cnn").glob("*"), key=lambda folder: (len(folder.name), folder.name))
     ]
-    found = [pair for pair in pairs if all(path.is_file() for path in pair)]
+    found = [pair for pair in pairs if pair[1].is_file()]
     if not found:
         raise SedgeError(
             f"{run}: expected mlfl/<seed>/ and tag_cnn/<seed>/model.safetensors, found no such pair"
@@ -145,7 +155,7 @@ def _manifest(
     return BundleManifest(
         name=name,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        sedge_version=_version(),
+        sedge_version=__version__,
         event_labels=first.event_labels,
         log_mel=LogMelConfig(),
         hop_frames=HOP_FRAMES,
@@ -161,16 +171,9 @@ def _manifest(
     )
 
 
-def _version() -> str:
-    try:
-        return version("sedge-sed")
-    except PackageNotFoundError:
-        return "not installed"
-
-
 def parity_input(fused: FusedEnsemble, clip: Path) -> FusedInput:
     """A call that uses every input: the clip's later frames, padded, with its earlier ones in the memory."""
-    waveform = np.concatenate(list(read_blocks(clip)))[: int(PARITY_S * 16_000)]
+    waveform = np.concatenate(list(read_blocks(clip)))[: int(PARITY_S * LogMelConfig().sample_rate)]
     frames = torch.from_numpy(log_mel(waveform))[None]
     past, valid = frames.shape[1] // 4, torch.ones(1, frames.shape[1])
     empty = torch.zeros(1, len(fused.members), 0, fused.n_labels)

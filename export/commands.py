@@ -8,7 +8,7 @@ from typing import Literal
 import tyro
 from rich.console import Console
 
-DEMO_CLIP = Path(__file__).resolve().parent.parent / "edge_app" / "demo" / "soundscape.flac"
+from edge_app.commands.demo import RECORDING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +16,7 @@ class ExportBundle:
     """Arguments of `sedge export-bundle`."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Folders of runs; each pair mlfl/<seed>, tag_cnn/<seed> in them is one member."""
+    """Folders of runs; each finished pair mlfl/<seed>, tag_cnn/<seed> in them is one member."""
     out: Path
     """Folder of the bundle to write. An older bundle there is replaced, once the new one is whole."""
     weights: tuple[float, ...] = ()
@@ -27,7 +27,7 @@ class ExportBundle:
     """Name of the model."""
     bank: Path | None = None
     """Sound bank that the clips were mixed from: its train recordings go into ATTRIBUTION.md."""
-    parity_clip: Path = DEMO_CLIP
+    parity_clip: Path = RECORDING
     """Recording whose first seconds, with the scores on them, are stored to check runtimes by."""
 
 

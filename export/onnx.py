@@ -1,11 +1,13 @@
 """The fused module as an ONNX file."""
 
+import logging
+import warnings
 from pathlib import Path
 
 import onnx
 import torch
 
-from edge_app.core.runtime_onnx import INPUT_NAMES, OUTPUT_NAMES
+from edge_app.core.runtime import INPUT_NAMES, OUTPUT_NAMES
 from export.fuse import FusedEnsemble
 
 OPSET = 18
@@ -32,16 +34,19 @@ def export_onnx(fused: FusedEnsemble, path: Path) -> None:
     )
     memory = {0: batch, 2: past}
     dynamic = ({0: batch, 1: frame}, {0: batch, 1: frame}, {0: batch, 1: frame}, memory, memory)
-    program = torch.onnx.export(
-        fused.eval(),
-        example_inputs(fused),
-        input_names=list(INPUT_NAMES),
-        output_names=list(OUTPUT_NAMES),
-        dynamic_shapes=dynamic,
-        opset_version=OPSET,
-        dynamo=True,
-        verbose=False,
-    )
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it tells of packages that are not needed
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of axes with one size, and torch's own old names
+        program = torch.onnx.export(
+            fused.eval(),
+            example_inputs(fused),
+            input_names=list(INPUT_NAMES),
+            output_names=list(OUTPUT_NAMES),
+            dynamic_shapes=dynamic,
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
     assert program is not None
     program.optimize()
     program.save(path, external_data=False)

@@ -11,10 +11,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from edge_app.core.errors import SedgeError
+from edge_app.formats.whole_file import whole_file
 from train.models.mlfl import MLFL, MLFLConfig
 from train.models.tag_cnn import TagCNN, TagCNNConfig
 
@@ -27,11 +28,9 @@ MODELS: dict[str, tuple[type[nn.Module], type]] = {
 def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
     """Write tensors with a JSON description in the header, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    save_file(
-        {name: tensor.contiguous() for name, tensor in tensors.items()}, partial, {"about": json.dumps(about)}
-    )
-    partial.replace(path)
+    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    with whole_file(path) as file:
+        file.write(save(whole, {"about": json.dumps(about)}))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -61,8 +60,14 @@ def load_model(path: Path, kind: str) -> tuple[nn.Module, dict[str, Any]]:
     config = {
         name: tuple(value) if isinstance(value, list) else value for name, value in about["config"].items()
     }
-    model = model_type(config_type(**config))
-    model.load_state_dict(tensors)
+    try:
+        model = model_type(config_type(**config))
+        model.load_state_dict(tensors)
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise SedgeError(
+            f"{path}: expected a {kind} model of this version, found another ({reason})"
+        ) from error
     return model.eval(), about
 
 

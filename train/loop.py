@@ -30,7 +30,7 @@ class LoopSettings(BaseModel):
     """Optimiser steps."""
     batch_size: int = Field(24, ge=2)
     """Clips a step."""
-    learning_rate: float = 2e-3
+    learning_rate: float = Field(2e-3, gt=0, allow_inf_nan=False)
     """Highest learning rate; it rises over the warm-up and falls to zero along a half cosine."""
     fast_scale: float = 10.0
     """Factor on the learning rate of the parameters that a stage names as fast."""
@@ -44,8 +44,8 @@ class LoopSettings(BaseModel):
     """Steps between checkpoints: the most that a kill can cost."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the network; bfloat16 is several times faster on processors that have it."""
-    seed: int = 0
-    threads: int = 2
+    seed: int = Field(0, ge=0)
+    threads: int = Field(2, ge=1)
     """Processor threads."""
     compile: bool = False
     """Compile the network before training: minutes less for long runs, a minute more for short ones."""
@@ -102,7 +102,7 @@ class Training:
         if about["fingerprint"] != self.fingerprint:
             raise SedgeError(
                 f"{self.state_path}: expected a run with the same data and settings ({self.fingerprint[:12]}), "
-                f"found {about['fingerprint'][:12]}; choose another folder or delete this one to train anew"
+                f"found {about['fingerprint'][:12]}; train into another folder, or delete {self.folder} to train anew"
             )
         groups: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "optimiser": {}}
         for key, tensor in tensors.items():
@@ -179,6 +179,7 @@ def train(
     Returns the average of the weights, in evaluation mode. Writes `state.safetensors` and `log.jsonl`.
     """
     torch.set_num_threads(settings.threads)
+    folder.mkdir(parents=True, exist_ok=True)  # what cannot be written is better known now than steps later
     training = Training(model, settings, folder, run_fingerprint, fast)
     training.restore()
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
@@ -207,7 +208,6 @@ def _interval(
     seconds = time.perf_counter() - started
     losses = {name: sum(step[name] for step in history) / len(history) for name in history[0]}
     losses["clips_per_s"] = len(history) * settings.batch_size / seconds
-    training.folder.mkdir(parents=True, exist_ok=True)
     with (training.folder / "log.jsonl").open("a", encoding="utf-8") as log:
         log.write(json.dumps({"step": training.step, **losses}) + "\n")
     return losses

@@ -14,6 +14,7 @@ from edge_app.core.detect import Detector
 from edge_app.core.errors import SedgeError
 from edge_app.core.events import Event
 from edge_app.formats.desed_tsv import read_durations, read_events
+from train.data.desed import DesedSet
 from train.evaluate import check_files, check_labels_known
 
 
@@ -27,16 +28,22 @@ class ValidationSet:
 
 
 def read_validation_set(folder: Path) -> ValidationSet:
-    """Read `ground_truth.tsv` and `durations.tsv` and find the audio, in `audio/` or elsewhere in the folder.
+    """Read `ground_truth.tsv` and `durations.tsv`, or the validation set of a DESED layout.
 
-    Raises SedgeError where the tables name different files or a clip is missing.
+    The audio may lie elsewhere in the folder than it should.
+
+    Raises SedgeError where the tables are missing or name different files, or a clip is missing.
     """
-    reference = read_events(folder / "ground_truth.tsv")
-    durations = read_durations(folder / "durations.tsv")
-    check_files(str(folder / "durations.tsv"), durations, reference)
+    tables = DesedSet.of(folder, "validation")
+    if not tables.strong.is_file():
+        raise SedgeError(
+            f"{folder}: expected ground_truth.tsv, or the DESED layout; found no {tables.strong}"
+        )
+    reference, durations = read_events(tables.strong), read_durations(tables.durations)
+    check_files(str(tables.durations), durations, reference)
     if not reference:
-        raise SedgeError(f"{folder / 'ground_truth.tsv'}: expected clips, found none")
-    audio = _audio_folder(folder, next(iter(reference)))
+        raise SedgeError(f"{tables.strong}: expected clips, found none")
+    audio = _audio_folder(folder, tables.audio, next(iter(reference)))
     missing = [filename for filename in reference if not (audio / filename).is_file()]
     if missing:
         raise SedgeError(
@@ -57,8 +64,8 @@ def score_clips(detector: Detector, clips: ValidationSet) -> dict[str, Float32[n
     return scores
 
 
-def _audio_folder(folder: Path, first: str) -> Path:
-    for candidate in (folder / "audio", folder, *sorted(folder.rglob("*"))):
+def _audio_folder(folder: Path, likely: Path, first: str) -> Path:
+    for candidate in (likely, folder, *sorted(folder.rglob("*"))):
         if (candidate / first).is_file():
             return candidate
     raise SedgeError(f"{folder}: expected the clip {first!r} in it, found none of that name")

@@ -23,7 +23,6 @@ Status = Literal["ok", "note", "warning", "failure"]
 DEPENDENCIES = (
     "numpy",
     "onnxruntime",
-    "platformdirs",
     "pydantic",
     "rich",
     "sounddevice",

@@ -1,15 +1,14 @@
 """Whether a runtime gives, on a bundle's own clip, the scores that the graph was exported with."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.core.bundle import Bundle
 from edge_app.core.errors import BundleError
-from edge_app.core.runtime import FusedInput, Runtime
+from edge_app.core.runtime import INPUT_NAMES, FusedInput, Runtime
 
-INPUTS = tuple(field.name for field in fields(FusedInput))
 EXPECTED = ("scores", "tags")
 
 
@@ -33,7 +32,7 @@ def check_parity(bundle: Bundle, runtime: Runtime) -> ParityResult:
     Raises BundleError where the recorded arrays are not all there or not of the shapes it gives.
     """
     arrays = _read(bundle)
-    output = runtime.run(FusedInput(*(arrays[name] for name in INPUTS)))
+    output = runtime.run(FusedInput(*(arrays[name] for name in INPUT_NAMES)))
     differences = []
     for name in EXPECTED:
         found: NDArray[np.float32] = getattr(output, name)
@@ -49,10 +48,10 @@ def _read(bundle: Bundle) -> dict[str, NDArray[np.float32]]:
     path = bundle.parity_path
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in (*INPUTS, *EXPECTED) if name in archive}
+            arrays = {name: archive[name] for name in (*INPUT_NAMES, *EXPECTED) if name in archive}
     except Exception as error:  # a damaged archive fails in zipfile, zlib or NumPy, each in its own way
         raise BundleError(f"{path}: expected an archive of arrays, found: {error}") from error
-    for name in (*INPUTS, *EXPECTED):
+    for name in (*INPUT_NAMES, *EXPECTED):
         if name not in arrays:
             raise BundleError(f"{path}: expected the array {name}, found {sorted(arrays)}")
         if arrays[name].dtype != np.float32:

@@ -1,6 +1,6 @@
 """What runs the fused graph: one protocol, whatever executes it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 import numpy as np
@@ -38,6 +38,10 @@ class FusedOutput:
     """Attention logits of this call's frames, shape (batch, member, frame, label)."""
     evidence: NDArray[np.float32]
     """Evidence of this call's frames, shape (batch, member, frame, label)."""
+
+
+INPUT_NAMES = tuple(field.name for field in fields(FusedInput))
+OUTPUT_NAMES = tuple(field.name for field in fields(FusedOutput))
 
 
 class Runtime(Protocol):

@@ -5,10 +5,7 @@ import onnxruntime
 
 from edge_app.core.bundle import MANIFEST_FILE, Bundle
 from edge_app.core.errors import BundleError
-from edge_app.core.runtime import FusedInput, FusedOutput
-
-INPUT_NAMES = ("log_mel", "frame_valid", "frame_pooled", "memory_logit", "memory_evidence")
-OUTPUT_NAMES = ("scores", "tags", "logit", "evidence")
+from edge_app.core.runtime import INPUT_NAMES, OUTPUT_NAMES, FusedInput, FusedOutput
 
 
 class OnnxRuntime:

@@ -9,12 +9,13 @@ import pytest
 from edge_app.core.bundle import Bundle, file_sha256, load_bundle
 from edge_app.core.errors import EXIT_USAGE, SedgeError
 from edge_app.core.parity import check_parity
-from edge_app.core.runtime_onnx import INPUT_NAMES, OnnxRuntime
+from edge_app.core.runtime import INPUT_NAMES
+from edge_app.core.runtime_onnx import OnnxRuntime
 from export import bundle as bundle_module
 from export.bundle import Member, export_bundle, load_member, run_members
 from export.commands import export_bundle as export_command
 from tests.models import DEMO_CLIP, tiny_member
-from train.checkpoint import save_model
+from train.checkpoint import load_model, save_model
 
 LABELS = ("Cat", "Dog", "Speech")
 
@@ -115,10 +116,27 @@ def test_members_with_different_labels_are_refused(tmp_path) -> None:
 
 
 def test_a_run_without_a_pair_is_refused(tmp_path) -> None:
-    write_run(tmp_path, (1,))
+    write_run(tmp_path, (1, 2))
     (tmp_path / "mlfl" / "1" / "model.safetensors").unlink()
+    with pytest.raises(SedgeError, match=r"mlfl/1/model\.safetensors: expected a checkpoint"):
+        run_members(tmp_path)
+    (tmp_path / "tag_cnn" / "1" / "model.safetensors").unlink()
+    assert len(run_members(tmp_path)) == 1
+    (tmp_path / "tag_cnn" / "2" / "model.safetensors").unlink()
     with pytest.raises(SedgeError, match="found no such pair"):
         run_members(tmp_path)
+
+
+def test_a_pair_that_was_not_trained_together_is_refused(tmp_path) -> None:
+    run = write_run(tmp_path, (1,))
+    paths = [run / kind / "1" / "model.safetensors" for kind in ("mlfl", "tag_cnn")]
+    _, mlfl_about = load_model(paths[0], "mlfl")
+    tag_cnn = tiny_member(len(LABELS), 1)[1]
+    save_model(paths[1], "tag_cnn", tag_cnn, LABELS, {"mlfl": mlfl_about})
+    load_member(*paths)
+    save_model(paths[1], "tag_cnn", tag_cnn, LABELS, {"mlfl": {**mlfl_about, "clips": "others"}})
+    with pytest.raises(SedgeError, match=r"expected the MLFL that it was trained with .*another clips"):
+        load_member(*paths)
 
 
 def test_pairs_come_in_the_order_of_their_seeds(tmp_path) -> None:

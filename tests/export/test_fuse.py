@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from edge_app.core.logmel import log_mel
-from edge_app.core.runtime import EMPTY_LOGIT
-from edge_app.core.runtime_onnx import INPUT_NAMES, OUTPUT_NAMES
+from edge_app.core.runtime import EMPTY_LOGIT, INPUT_NAMES, OUTPUT_NAMES
 from export.fuse import FusedEnsemble
 from export.onnx import export_onnx
 from tests.models import DEMO_CLIP, tiny_member

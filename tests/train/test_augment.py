@@ -225,7 +225,7 @@ def clip_set() -> ClipSet:
     """Five clips of 40 frames, the last one of 25."""
     waveforms = np.random.default_rng(0).integers(-3000, 3000, (5, 12_800)).astype(np.int16)
     names = tuple(f"{number}.flac" for number in range(5))
-    return ClipSet(waveforms, names, ((),) * 5, ("Cat", "Dog"), np.array([12_800] * 4 + [8_000]))
+    return ClipSet(waveforms, names, ((),) * 5, ("Cat", "Dog"), np.array([12_800] * 4 + [8_000]), "")
 
 
 def test_every_clip_comes_once_an_epoch_in_a_new_order() -> None:

@@ -74,7 +74,7 @@ def clip_set(n_samples: tuple[int, ...], length: int) -> ClipSet:
     for row, samples in zip(waveforms, n_samples, strict=True):
         row[samples:] = rng.choice([-30_000, 30_000], length - samples)
     names = tuple(f"{number}.flac" for number in range(len(n_samples)))
-    return ClipSet(waveforms, names, ((),) * len(n_samples), ("Cat",), np.array(n_samples))
+    return ClipSet(waveforms, names, ((),) * len(n_samples), ("Cat",), np.array(n_samples), "")
 
 
 def test_statistics_of_the_training_set_ignore_padding() -> None:

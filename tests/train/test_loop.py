@@ -237,6 +237,23 @@ def test_a_checkpoint_of_another_kind_is_refused(tmp_path) -> None:
         load_model(path, "mlfl")
 
 
+@pytest.mark.parametrize("config", [{"n_labels": 2, "unheard_of": 1}, {"n_labels": 3}, {"n_mels": 64}])
+def test_a_model_of_another_version_is_refused(config, tmp_path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_model(path, "mlfl", new_mlfl(), LABELS, {"config": config})
+    with pytest.raises(
+        SedgeError, match=r"model\.safetensors: expected a mlfl model of this version"
+    ) as caught:
+        load_model(path, "mlfl")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_the_first_step(tmp_path) -> None:
+    (tmp_path / "run").write_text("a file")
+    with pytest.raises(OSError, match="run"):
+        trained(tmp_path / "run" / "mlfl" / "0", until=0)
+
+
 @pytest.mark.parametrize("content", [None, b"", b"\x80\x04K\x01.", "short"])
 def test_what_is_no_checkpoint_is_refused(content, tmp_path) -> None:
     path = tmp_path / "model.safetensors"

@@ -167,7 +167,7 @@ def test_settings_are_checked():
 
 
 def test_the_folder_has_the_desed_layout(tmp_path: Path):
-    assert mix_soundscapes([str(BANK), "--out", str(tmp_path), "--clips", "6", "--workers", "1"]) == 0
+    assert mix_soundscapes.main([str(BANK), "--out", str(tmp_path), "--clips", "6", "--workers", "1"]) == 0
     events = read_events(tmp_path / "metadata" / "train" / "synthetic.tsv")
     names = [f"{index:05d}.flac" for index in range(6)]
     assert list(events) == names

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
+from edge_app.core.bundle import file_sha256
 from edge_app.core.errors import SedgeError
 from edge_app.core.events import Event
 from tests.models import tiny_member
@@ -146,19 +147,17 @@ def clip_set() -> ClipSet:
     waveforms = np.random.default_rng(0).integers(-3000, 3000, (4, 16_000)).astype(np.int16)
     events = tuple((Event(0.1 * clip, 0.1 * clip + 0.2, LABELS[clip % 3]),) for clip in range(4))
     names = tuple(f"{clip}.flac" for clip in range(4))
-    return ClipSet(waveforms, names, events, LABELS, np.array([16_000] * 3 + [8_000]))
+    return ClipSet(waveforms, names, events, LABELS, np.array([16_000] * 3 + [8_000]), "clips")
 
 
 def run_mlfl(folder: Path) -> Path:
     config = MLFLConfig(N_LABELS, channels=(8, 8, 8))
-    return train_mlfl(clip_set(), folder, config, MLFLSettings(), AugmentSettings(), LOOP, "clips")
+    return train_mlfl(clip_set(), folder, config, MLFLSettings(), AugmentSettings(), LOOP)
 
 
 def run_tag_cnn(mlfl_path: Path, folder: Path) -> Path:
     config = TagCNNConfig(N_LABELS, channels=(4,) * 9, row_channels=(8, 8))
-    return train_tag_cnn(
-        clip_set(), mlfl_path, folder, config, TagCNNSettings(), AugmentSettings(), LOOP, "clips"
-    )
+    return train_tag_cnn(clip_set(), mlfl_path, folder, config, TagCNNSettings(), AugmentSettings(), LOOP)
 
 
 def test_both_stages_run_and_repeat_themselves(tmp_path) -> None:
@@ -169,11 +168,23 @@ def test_both_stages_run_and_repeat_themselves(tmp_path) -> None:
     mlfl, mlfl_about = load_model(mlfl_paths[0], "mlfl")
     tag_cnn, about = load_model(paths[0], "tag_cnn")
     assert (about["event_labels"], about["clips"], about["steps"]) == (list(LABELS), "clips", 3)
-    assert about["mlfl"] == mlfl_about
+    assert about["mlfl"] == {"sha256": file_sha256(mlfl_paths[0]), **mlfl_about}
     for model in (mlfl, tag_cnn):
         assert all(torch.isfinite(tensor).all() for tensor in model.state_dict().values())
     # statistics of noise at a tenth of full scale, not the zeros and ones of the start
     assert (tag_cnn.state_dict()["input_norm.mean"].abs() > 0.1).any()
+
+
+def test_a_run_does_not_go_on_with_another_mlfl(tmp_path) -> None:
+    path = run_mlfl(tmp_path / "mlfl" / "0")
+    run_tag_cnn(path, tmp_path / "tag_cnn" / "0")
+    mlfl, about = load_model(path, "mlfl")
+    mlfl.state_dict()["tagger.bias"].add_(1)
+    save_model(path, "mlfl", mlfl, LABELS, about)
+    with pytest.raises(
+        SedgeError, match=r"state\.safetensors: expected a run with the same data and settings"
+    ):
+        run_tag_cnn(path, tmp_path / "tag_cnn" / "0")
 
 
 def test_mlfl_of_other_labels_is_refused(tmp_path) -> None:

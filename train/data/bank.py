@@ -21,8 +21,9 @@ from jaxtyping import Float
 
 from edge_app.core.errors import AudioError, SedgeError
 from edge_app.core.labels import check_labels
+from edge_app.core.logmel import LogMelConfig
 
-SAMPLE_RATE = 16_000
+SAMPLE_RATE = LogMelConfig().sample_rate
 SOURCES = "SOURCES.tsv"
 VALIDATION_SHARE = 0.2
 AUDIO_SUFFIXES = (".flac", ".wav", ".ogg", ".mp3")

@@ -14,13 +14,13 @@ from jaxtyping import Bool, Int, Int16
 from edge_app.core.errors import SedgeError
 from edge_app.core.events import Event, rasterise
 from edge_app.core.labels import check_labels
+from edge_app.core.logmel import LogMelConfig
 from edge_app.formats.desed_tsv import read_events
 from edge_app.formats.whole_file import whole_file, write_whole
 from train.data.bank import SAMPLE_RATE, read_waveform
-from train.data.desed import DesedSet
+from train.data.desed import CLIP_S, DesedSet
 
-CLIP_S = 10.0
-HOP_LENGTH = 320
+HOP_LENGTH = LogMelConfig().hop_length
 FULL_SCALE = 32_768
 WAVEFORMS = "waveforms.npy"
 TABLE = "clips.json"
@@ -33,6 +33,7 @@ class ClipSet:
     """Clips of one length (padded with zeros) at 16 kHz and their events.
 
     `waveforms` is memory-mapped, 32768 being full scale; `n_samples` counts each clip's real samples.
+    `source` is a hash of what they were made from.
     """
 
     waveforms: Int16[np.ndarray, "clip sample"]
@@ -40,6 +41,7 @@ class ClipSet:
     events: tuple[tuple[Event, ...], ...]
     event_labels: tuple[str, ...]
     n_samples: Int[np.ndarray, " clip"]
+    source: str
 
     @property
     def n_frames(self) -> int:
@@ -61,9 +63,7 @@ def find_set(folder: Path, split: str = "train", name: str = "synthetic") -> Des
 
     Raises SedgeError where neither is there.
     """
-    found = DesedSet.flat(folder)
-    if not found.strong.is_file():
-        found = DesedSet.named(folder, split, name)
+    found = DesedSet.of(folder, split, name)
     for path in (found.strong, found.audio):
         if not path.exists():
             raise SedgeError(
@@ -108,7 +108,9 @@ def load_clips(folder: Path) -> ClipSet:
     events = tuple(tuple(Event(*event) for event in of_clip) for of_clip in rows["events"])
     n_samples = np.array(rows["n_samples"], np.int64)
     array = np.load(waveforms, mmap_mode="r")
-    return ClipSet(array, tuple(rows["filenames"]), events, tuple(rows["event_labels"]), n_samples)
+    return ClipSet(
+        array, tuple(rows["filenames"]), events, tuple(rows["event_labels"]), n_samples, rows["source"]
+    )
 
 
 def _check_present(clips: DesedSet, paths: Sequence[Path]) -> None:

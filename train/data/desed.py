@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+CLIP_S = 10.0
+"""Longest clip of a set; shorter ones are padded."""
+
 
 @dataclass(frozen=True)
 class DesedSet:
@@ -17,6 +20,12 @@ class DesedSet:
         """The set `name` of a split: audio/<split>/<name>/ and metadata/<split>/<name>.tsv."""
         tables = folder / "metadata" / split
         return cls(folder / "audio" / split / name, tables / f"{name}.tsv", tables / f"{name}_durations.tsv")
+
+    @classmethod
+    def of(cls, folder: Path, split: str, name: str = "synthetic") -> "DesedSet":
+        """The single set that a folder holds, or else a set of its layout; neither need exist."""
+        flat = cls.flat(folder)
+        return flat if flat.strong.is_file() else cls.named(folder, split, name)
 
     @classmethod
     def flat(cls, folder: Path) -> "DesedSet":

@@ -4,8 +4,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from edge_app.core.events import FRAME_S, Event, runs
+from edge_app.core.logmel import LogMelConfig
 
-HOP_LENGTH = 320
+HOP_LENGTH = LogMelConfig().hop_length
 FLOOR_DB = 40.0
 MIN_GAP_S = 0.25
 MIN_RUN_S = 0.1

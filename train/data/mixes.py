@@ -7,6 +7,7 @@ only what is missing is mixed, and nothing has to be mixed again to know its eve
 import hashlib
 import json
 import multiprocessing
+import signal
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -89,8 +90,7 @@ def _open_journal(journal: Path, header: dict[str, Any], audio: Path) -> dict[st
     done: dict[str, dict[str, Any]] = {}
     if journal.is_file():
         first, *lines = journal.read_text(encoding="utf-8").splitlines() or ["{}"]
-        found = json.loads(first) if first.startswith("{") else None
-        if found != json.loads(json.dumps(header)):
+        if _whole_line(first) != json.loads(json.dumps(header)):
             raise SedgeError(
                 f"{journal}: expected the bank, split and settings of now, found others; change --out"
             )
@@ -117,8 +117,14 @@ def _mix_all(job: _Job, indices: list[int], workers: int) -> Iterator[dict[str, 
         yield from map(_mix_one, indices)
         return
     context = multiprocessing.get_context("spawn")
-    with context.Pool(workers, _start_worker, (job,)) as pool:
+    with context.Pool(workers, _start_process, (job,)) as pool:
         yield from pool.imap_unordered(_mix_one, indices, chunksize=4)
+
+
+def _start_process(job: _Job) -> None:
+    # Ctrl-C reaches all processes; the first one ends the others, and they have nothing to say about it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _start_worker(job)
 
 
 def _start_worker(job: _Job) -> None:

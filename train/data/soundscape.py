@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edge_app.core.events import Event
 from train.data.bank import SAMPLE_RATE, Recording, SoundBank
+from train.data.desed import CLIP_S
 from train.data.extents import audible_runs, frame_rms, from_db, merge_labels, rms
 from train.data.variety import vary
 
@@ -26,8 +27,8 @@ class MixSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    seed: int = 1
-    clip_s: float = Field(default=10.0, gt=0)
+    seed: int = Field(default=1, ge=0)
+    clip_s: float = Field(default=CLIP_S, gt=0)
     event_weights: tuple[float, ...] = (0.06, 0.33, 0.3, 0.2, 0.11)
     """Weight of a clip with 0, 1, 2, ... events drawn."""
     distractor_weights: tuple[float, ...] = (0.65, 0.25, 0.1)

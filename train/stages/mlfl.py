@@ -72,13 +72,12 @@ def train_mlfl(
     settings: MLFLSettings,
     augment: AugmentSettings,
     loop: LoopSettings,
-    clips_id: str,
 ) -> Path:
     """Train, and write `folder`/model.safetensors; returns its path."""
     torch.manual_seed(loop.seed)
     model = MLFL(config)
     batches = BatchMaker(clips, augment, loop.batch_size, loop.seed)
-    run = fingerprint(config=config, settings=settings, augment=augment, loop=loop, clips=clips_id)
+    run = fingerprint(config=config, settings=settings, augment=augment, loop=loop, clips=clips.source)
 
     forward = torch.compile(model) if loop.compile else model
 
@@ -88,6 +87,6 @@ def train_mlfl(
     # the temperature divides the attention's logit by the width of the embedding, and its gradient with it
     average = train(model, loss_terms, loop, folder, run, fast=list(model.attention.parameters()))
     path = folder / "model.safetensors"
-    about = {"seed": loop.seed, "steps": loop.steps, "clips": clips_id, "n_clips": len(clips.filenames)}
+    about = {"seed": loop.seed, "steps": loop.steps, "clips": clips.source, "n_clips": len(clips.filenames)}
     save_model(path, "mlfl", average, clips.event_labels, about)
     return path

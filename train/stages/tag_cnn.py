@@ -13,6 +13,7 @@ from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict
 from torch import Generator, Tensor
 
+from edge_app.core.bundle import file_sha256
 from edge_app.core.errors import SedgeError
 from train.augment import AugmentSettings
 from train.batches import Batch, BatchMaker
@@ -70,13 +71,13 @@ def train_tag_cnn(
     settings: TagCNNSettings,
     augment: AugmentSettings,
     loop: LoopSettings,
-    clips_id: str,
 ) -> Path:
     """Train, and write `folder`/model.safetensors; returns its path.
 
     Raises SedgeError where MLFL was trained on other labels than those of `clips`.
     """
     tagger, mlfl_about = load_model(mlfl_checkpoint, "mlfl")
+    mlfl_about = {"sha256": file_sha256(mlfl_checkpoint), **mlfl_about}
     mlfl = cast(MLFL, tagger.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
     if tuple(mlfl_about["event_labels"]) != clips.event_labels:
         raise SedgeError(
@@ -88,7 +89,7 @@ def train_tag_cnn(
     batches = BatchMaker(clips, augment, loop.batch_size, loop.seed)
     model.input_norm.set_statistics(*batches.mel_statistics())
     run = fingerprint(
-        config=config, settings=settings, augment=augment, loop=loop, clips=clips_id, mlfl=mlfl_about
+        config=config, settings=settings, augment=augment, loop=loop, clips=clips.source, mlfl=mlfl_about
     )
 
     forward = torch.compile(model) if loop.compile else model
@@ -102,6 +103,6 @@ def train_tag_cnn(
 
     average = train(model, loss_terms, loop, folder, run)
     path = folder / "model.safetensors"
-    about = {"seed": loop.seed, "steps": loop.steps, "clips": clips_id, "mlfl": mlfl_about}
+    about = {"seed": loop.seed, "steps": loop.steps, "clips": clips.source, "mlfl": mlfl_about}
     save_model(path, "tag_cnn", average, clips.event_labels, about)
     return path

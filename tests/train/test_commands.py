@@ -9,7 +9,6 @@ import pytest
 import soundfile
 
 import benchmarks.accuracy
-import train.evaluate_commands
 from edge_app.core.bundle import Bundle, BundleManifest, Graph, HopFrames, Parity, ReceptiveField
 from edge_app.core.decode import LabelDecoding
 from edge_app.core.detect import Detector
@@ -18,7 +17,7 @@ from edge_app.core.events import FRAME_S, Event, rasterise
 from edge_app.core.logmel import LogMelConfig
 from edge_app.formats.desed_tsv import write_durations, write_events
 from edge_app.formats.frame_scores import FrameScoreWriter
-from train.evaluate_commands import evaluate, tune_decoding
+from train.commands import evaluate, tune_decoding
 from train.tune import decode_all
 from train.validation_set import read_validation_set, score_clips
 
@@ -101,7 +100,7 @@ def scored(monkeypatch: pytest.MonkeyPatch, bundle: Bundle) -> Bundle:
     def scores(detector, clips):
         return noisy(clips.reference, {"clip": 1.5, "live": 2.0}[detector.context])
 
-    for module in (train.evaluate_commands, benchmarks.accuracy):
+    for module in (tune_decoding, benchmarks.accuracy):
         monkeypatch.setattr(module, "load_bundle", lambda _: bundle)
         monkeypatch.setattr(module, "OnnxRuntime", SilentRuntime)
         monkeypatch.setattr(module, "score_clips", scores)
@@ -128,7 +127,7 @@ def test_evaluate_measures_events_and_frame_scores(folder: Path, tmp_path: Path)
         tmp_path / "events.tsv", decode_all(scores, LABELS, {label: LabelDecoding() for label in LABELS})
     )
     given = ["--events", tmp_path / "events.tsv", "--frame-scores", tmp_path / "scores"]
-    assert evaluate(arguments(folder, *given, "--out", tmp_path / "figures.json")) == 0
+    assert evaluate.main(arguments(folder, *given, "--out", tmp_path / "figures.json")) == 0
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["event_f1_macro"] > 0.9
     assert 0.5 < figures["psds1"] <= figures["psds2"] <= 1
@@ -141,7 +140,7 @@ def test_evaluate_says_what_an_event_table_leaves_out(
 ) -> None:
     reference = {filename: events for filename, events in random_table(n_clips=24).items() if events}
     write_events(tmp_path / "events.tsv", reference)
-    assert evaluate(arguments(folder, "--events", tmp_path / "events.tsv")) == 0
+    assert evaluate.main(arguments(folder, "--events", tmp_path / "events.tsv")) == 0
     said = capsys.readouterr()
     assert f"{24 - len(reference)} of 24 files are not in it" in said.err
     assert "1.0000" in said.out
@@ -154,7 +153,7 @@ def test_evaluate_measures_operating_points(folder: Path, tmp_path: Path) -> Non
         decoding = dict.fromkeys(LABELS, LabelDecoding(threshold_on=threshold, threshold_off=threshold))
         write_events(tmp_path / "points" / f"{threshold}.tsv", decode_all(scores, LABELS, decoding))
     given = ["--operating-points", tmp_path / "points", "--out", tmp_path / "figures.json"]
-    assert evaluate(arguments(folder, *given)) == 0
+    assert evaluate.main(arguments(folder, *given)) == 0
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["psds2"] > 0.5
     assert figures["event_f1_macro"] is None
@@ -164,22 +163,22 @@ def test_evaluate_refuses_what_does_not_fit(folder: Path, tmp_path: Path) -> Non
     scores = noisy(random_table(n_clips=24), noise=0.3)
     write_scores(tmp_path / "scores", scores)
     with pytest.raises(SedgeError, match="found none of them"):
-        evaluate(arguments(folder))
+        evaluate.main(arguments(folder))
     (tmp_path / "scores" / "other.tsv").write_bytes((tmp_path / "scores" / "a_000.tsv").read_bytes())
     with pytest.raises(SedgeError, match="found 1 others"):
-        evaluate(arguments(folder, "--frame-scores", tmp_path / "scores"))
+        evaluate.main(arguments(folder, "--frame-scores", tmp_path / "scores"))
     (tmp_path / "scores" / "other.tsv").unlink()
     (tmp_path / "scores" / "a_000.tsv").unlink()
     with pytest.raises(SedgeError, match=r"a_000\.tsv: cannot be read"):
-        evaluate(arguments(folder, "--frame-scores", tmp_path / "scores"))
+        evaluate.main(arguments(folder, "--frame-scores", tmp_path / "scores"))
     write_events(tmp_path / "events.tsv", {"x.wav": []})
     with pytest.raises(SedgeError, match=r"events\.tsv: .*1 unknown: 'x\.wav'"):
-        evaluate(arguments(folder, "--events", tmp_path / "events.tsv"))
+        evaluate.main(arguments(folder, "--events", tmp_path / "events.tsv"))
 
 
 @pytest.mark.parametrize("halves", ["--halves", "--no-halves"])
 def test_tune_decoding_rewrites_the_manifest(folder: Path, scored: Bundle, halves: str) -> None:
-    assert tune_decoding([str(scored.folder), str(folder), halves]) == 0
+    assert tune_decoding.main([str(scored.folder), str(folder), halves]) == 0
     (written,) = scored.folder.iterdir()
     manifest = BundleManifest.model_validate_json(written.read_text())
     assert manifest.decoding != scored.manifest.decoding
@@ -218,6 +217,29 @@ def test_every_clip_is_scored_from_its_audio(folder: Path, bundle: Bundle) -> No
     scores = score_clips(cast(Detector, Counting()), clips)
     assert list(scores) == list(clips.reference)
     assert {clip.shape for clip in scores.values()} == {(N_FRAMES, 2)}
+
+
+def test_a_validation_set_in_the_layout_of_desed(folder: Path, scored: Bundle, tmp_path: Path) -> None:
+    tables = tmp_path / "mixes" / "metadata" / "validation"
+    tables.mkdir(parents=True)
+    (folder / "ground_truth.tsv").rename(tables / "synthetic.tsv")
+    (folder / "durations.tsv").rename(tables / "synthetic_durations.tsv")
+    with pytest.raises(SedgeError, match=r"expected ground_truth\.tsv, or the DESED layout"):
+        read_validation_set(folder)
+    audio = tmp_path / "mixes" / "audio" / "validation" / "synthetic"
+    audio.parent.mkdir(parents=True)
+    (folder / "audio").rename(audio)
+    assert read_validation_set(tmp_path / "mixes").audio == audio
+
+
+def test_tuning_in_halves_needs_halves(folder: Path, scored: Bundle) -> None:
+    for table in ("ground_truth.tsv", "durations.tsv"):
+        text = (folder / table).read_text()
+        (folder / table).write_text(text.replace("a_", "c_"))
+    for path in (folder / "audio").glob("a_*"):
+        path.rename(path.with_name(path.name.replace("a_", "c_")))
+    with pytest.raises(SedgeError, match=r"two halves, .*--no-halves tunes on all"):
+        tune_decoding.main([str(scored.folder), str(folder)])
 
 
 def test_a_validation_set_is_whole(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Commands of the training side; each takes its arguments and returns an exit code."""
+"""`sedge mix-soundscapes`: annotated training clips from a bank of recordings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,11 @@ from typing import Literal
 
 import tyro
 from rich.console import Console
+
+from edge_app.core.errors import EXIT_DONE
+from train.data.mixes import mix_folder
+from train.data.soundscape import MixSettings
+from train.settings import checked
 
 
 @dataclass(frozen=True)
@@ -27,15 +32,13 @@ class MixSoundscapes:
     """Processes to mix with; the result does not depend on it."""
 
 
-def mix_soundscapes(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """`sedge mix-soundscapes`; returns 0, or raises SedgeError."""
-    from train.data.mixes import mix_folder
-    from train.data.soundscape import MixSettings
-
     description = (
         "Mix 10 s soundscapes, their events exactly known, from a bank of recordings. Run it again to resume."
     )
     args = tyro.cli(MixSoundscapes, args=list(argv), prog="sedge mix-soundscapes", description=description)
-    mixes = mix_folder(args.bank, args.out, args.clips, args.split, MixSettings(seed=args.seed), args.workers)
+    settings = checked(MixSettings, seed=args.seed)
+    mixes = mix_folder(args.bank, args.out, args.clips, args.split, settings, args.workers)
     Console().print(f"{args.clips} clips: {mixes.audio}, {mixes.strong}", soft_wrap=True, highlight=False)
-    return 0
+    return EXIT_DONE
