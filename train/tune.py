@@ -32,10 +32,14 @@ ORDERED_AXES = (0, 1, 3, 4)
 
 @dataclass(frozen=True)
 class Grid:
-    """The settings that are tried. The median is at most 2 s wide, since a live event waits for half of it."""
+    """The settings that are tried.
+
+    The median is at most 2 s wide, since a live event waits for half of it. Thresholds begin at 0.2: for a label
+    that is hardly told apart, a lower one may gain a hit in a short set, and gives false alarms all day.
+    """
 
     median_frames: tuple[int, ...] = (1, 3, 5, 7, 9, 11, 15, 19, 23, 27, 33, 39, 45, 53, 63, 73, 85, 101)
-    threshold_on: tuple[float, ...] = tuple(float(t) for t in np.round(np.linspace(0.05, 0.95, 25), 4))
+    threshold_on: tuple[float, ...] = tuple(float(t) for t in np.round(np.linspace(0.2, 0.95, 21), 4))
     off_below: tuple[float | None, ...] = (None, 0.0, 0.3)
     """How far `threshold_off` lies under `threshold_on`; None is the decoder's own rule."""
     min_off_s: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
