@@ -1,7 +1,7 @@
 """The evaluators give published figures for published predictions, and refuse what would pass silently."""
 
 import lzma
-import tarfile
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +29,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("desed_eval")
     for packed in PUBLISHED.glob("*.xz"):
         if ".tar" in packed.name:
-            with tarfile.open(packed) as archive:
-                archive.extractall(folder, filter="data")
+            shutil.unpack_archive(packed, folder)
         else:
             (folder / packed.stem).write_bytes(lzma.decompress(packed.read_bytes()))
     return folder
