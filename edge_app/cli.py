@@ -30,6 +30,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "edge_app.commands.doctor:main",
         "check what detection needs, and say how to mend what is wrong",
     ),
+    "train": ("train.commands.train:main", "train the whole system of a recipe, from clips to a report"),
+    "train-models": ("train.commands.train_models:main", "list the models and their sizes"),
+    "desed-check": (
+        "train.commands.desed_check:main",
+        "say what of the DESED data is there, and where the rest is obtained",
+    ),
     "mix-soundscapes": (
         "train.commands.mix_soundscapes:main",
         "mix a sound bank into annotated training clips",

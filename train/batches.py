@@ -1,73 +1,169 @@
-"""Batches of augmented log-mel spectrograms, made on the training device from the waveform array."""
+"""Batches of log-mel spectrograms, made on the training device from the waveform array."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from train.augment import AugmentSettings, augment_log_mel, augment_waveforms
+from edge_app.core.errors import SedgeError
+from train.augment import AugmentSettings, Sounds, augment_log_mel, augment_sounds
 from train.data.clips import FULL_SCALE, ClipSet
+from train.device import choose_device
 from train.features import LogMel
-from train.loop import step_generator
+from train.loop_settings import LoopSettings
+from train.randomness import step_generator
+
+TRAINING_SETS = ("synthetic", "weak", "unlabelled")
+"""Sets that batches draw from, in the order of a batch's rows."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one training step sees."""
+    """What one training step sees; rows of one set are adjacent."""
 
     log_mel: Float[Tensor, "batch frame mel"]
     active: Float[Tensor, "batch frame label"]
-    """1 where the label sounds in the frame."""
+    """1 where the label sounds in the frame, by the strong or pseudo-strong labels."""
+    tags: Float[Tensor, "batch label"]
+    """1 where the label sounds in the clip: the given tags of weak clips, else those of `active`."""
     frame_valid: Float[Tensor, "batch frame"]
+    sets: tuple[str, ...]
+    """Set of each row."""
 
-    @property
-    def tags(self) -> Float[Tensor, "batch label"]:
-        """1 where the label sounds anywhere in the clip."""
-        return self.active.amax(1)
+    def rows(self, *names: str) -> slice:
+        """Rows of these sets, which must be adjacent; an empty slice where there are none."""
+        found = [row for row, name in enumerate(self.sets) if name in names]
+        if not found:
+            return slice(0, 0)
+        assert found == list(range(found[0], found[-1] + 1)), f"{names} are not adjacent in {self.sets}"
+        return slice(found[0], found[-1] + 1)
+
+
+@dataclass(frozen=True)
+class FeatureBatch:
+    """Features of some clips as they are."""
+
+    indices: Int[np.ndarray, " batch"]
+    log_mel: Float[Tensor, "batch frame mel"]
+    frame_valid: Float[Tensor, "batch frame"]
 
 
 class BatchMaker:
-    """Draws the batch of any step; every clip comes once an epoch, in an order of the epoch's own."""
+    """Draws the batch of any step; every clip of a set comes once in each pass over the set, in the pass's own order.
 
-    def __init__(self, clips: ClipSet, settings: AugmentSettings, batch_size: int, seed: int) -> None:
-        self._clips = clips
-        self._active = torch.from_numpy(clips.strong_labels())
-        self._valid = torch.from_numpy(clips.frame_valid())
-        self._features = LogMel()
-        self._settings = settings
-        self._batch_size = min(batch_size, len(clips.filenames))
-        self._seed = seed
+    On a GPU all waveforms lie in its memory, as int16, and no data loader stands between.
+    """
 
-    def clips_of(self, step: int) -> Int[Tensor, " batch"]:
-        """Which clips make the batch of `step`."""
-        steps_per_epoch = len(self._clips.filenames) // self._batch_size
-        epoch, place = divmod(step, steps_per_epoch)
-        order = torch.randperm(len(self._clips.filenames), generator=step_generator(self._seed, -1 - epoch))
-        return order[place * self._batch_size : (place + 1) * self._batch_size]
+    def __init__(self, clips: ClipSet, augment: AugmentSettings, loop: LoopSettings) -> None:
+        self._clips, self._augment, self._loop = clips, augment, loop
+        self._device = choose_device(loop.device)
+        self._counts = {name: getattr(loop.batch, name) for name in TRAINING_SETS}
+        self._members = {name: clips.indices(name) for name in TRAINING_SETS if self._counts[name]}
+        _check_batch(loop, {name: len(indices) for name, indices in self._members.items()})
+        self._features = LogMel().to(self._device)
+        self._labels = (clips.strong_labels(), clips.tags(), clips.frame_valid())
+        self._orders: dict[tuple[str, int], Tensor] = {}
+
+    def clips_of(self, step: int, shard: int = 0) -> list[tuple[str, Int[np.ndarray, " row"]]]:
+        """Sets and clips that make one shard of the batch of `step`, in order."""
+        return [
+            (name, self._draw(name, step)[self._part(name, shard)])
+            for name in TRAINING_SETS
+            if name in self._members
+        ]
 
     @torch.no_grad()
-    def batch(self, step: int) -> Batch:
-        """The augmented batch of `step`."""
-        generator = step_generator(self._seed, step)
-        chosen = self.clips_of(step)
-        samples = np.asarray(self._clips.waveforms[chosen.numpy()], np.float32) / FULL_SCALE
-        active = self._active[chosen].float()
-        waveforms, active = augment_waveforms(torch.from_numpy(samples), active, self._settings, generator)
-        valid = self._valid[chosen].float()
-        log_mel = augment_log_mel(self._features(waveforms), self._settings, generator)
-        return Batch(log_mel, active * valid[:, :, None], valid)
+    def batch(self, step: int, shard: int = 0) -> Batch:
+        """The augmented shard of the batch of `step`, on the training device."""
+        generator = step_generator(self._loop.seed, step, shard)
+        drawn = self.clips_of(step, shard)
+        sets = tuple(name for name, rows in drawn for _ in rows)
+        groups = _groups([len(rows) for _, rows in drawn])
+        sounds = self._sounds(np.concatenate([rows for _, rows in drawn]))
+        sounds = augment_sounds(sounds, self._augment, groups, generator)
+        log_mel = augment_log_mel(self._features(sounds.waveforms), self._augment, generator)
+        return Batch(
+            log_mel, sounds.active * sounds.frame_valid[:, :, None], sounds.tags, sounds.frame_valid, sets
+        )
 
     @torch.no_grad()
     def mel_statistics(self, n_clips: int = 500) -> tuple[Float[Tensor, " mel"], Float[Tensor, " mel"]]:
-        """Mean and variance of each mel band over the valid frames of up to `n_clips` clips."""
-        total = torch.zeros(2, self._features.config.n_mels, dtype=torch.float64)
-        count = 0
-        for clip in torch.linspace(0, len(self._clips.filenames) - 1, n_clips).long().unique().tolist():
-            samples = torch.from_numpy(self._clips.waveforms[clip].astype(np.float32) / FULL_SCALE)
-            frames = self._features(samples[None])[0][self._valid[clip]].double()
+        """Mean and variance of each mel band over the valid frames of up to `n_clips` of the clips drawn from."""
+        drawn_from = np.concatenate(list(self._members.values()))
+        places = np.unique(np.linspace(0, len(drawn_from) - 1, n_clips).astype(np.int64))
+        total = torch.zeros(2, self._features.config.n_mels, dtype=torch.float64, device=self._device)
+        count = 0.0
+        for part in feature_batches(self._clips, drawn_from[places], 32, self._device):
+            frames = part.log_mel[part.frame_valid > 0].double()
             total += torch.stack([frames.sum(0), frames.square().sum(0)])
             count += len(frames)
         mean, square = total / count
         return mean.float(), (square - mean.square()).float()
+
+    def _sounds(self, chosen: Int[np.ndarray, " batch"]) -> Sounds:
+        active, tags, valid = (
+            torch.from_numpy(rows[chosen]).to(self._device).float() for rows in self._labels
+        )
+        return Sounds(self._waveforms(chosen).float() / FULL_SCALE, active, tags, valid)
+
+    def _waveforms(self, chosen: Int[np.ndarray, " batch"]) -> Tensor:
+        if self._device.type == "cpu":
+            return torch.from_numpy(self._clips.waveforms[chosen])
+        return self._resident[torch.from_numpy(chosen).to(self._device)]
+
+    @cached_property
+    def _resident(self) -> Tensor:
+        return torch.from_numpy(np.array(self._clips.waveforms)).to(self._device)
+
+    def _draw(self, name: str, step: int) -> Int[np.ndarray, " row"]:
+        """The clips of a set in the batch of `step`: a stretch of its passes, laid end to end."""
+        members, count = self._members[name], self._counts[name]
+        places = np.arange(step * count, (step + 1) * count)
+        return np.array(
+            [members[self._order(name, place // len(members))[place % len(members)]] for place in places]
+        )
+
+    def _order(self, name: str, number: int) -> Tensor:
+        """Order of the clips in one pass over a set."""
+        key = (name, number)
+        if key not in self._orders:
+            self._orders = {kept: order for kept, order in self._orders.items() if kept[0] != name}
+            generator = step_generator(self._loop.seed, -1 - number, TRAINING_SETS.index(name))
+            self._orders[key] = torch.randperm(len(self._members[name]), generator=generator)
+        return self._orders[key]
+
+    def _part(self, name: str, shard: int) -> slice:
+        share = self._counts[name] // self._loop.shards
+        return slice(shard * share, (shard + 1) * share)
+
+
+def feature_batches(
+    clips: ClipSet, indices: Int[np.ndarray, " clip"], batch_size: int, device: torch.device
+) -> Iterator[FeatureBatch]:
+    """Features of the clips as they are, `batch_size` at a time, in order."""
+    features, valid = LogMel().to(device), clips.frame_valid()
+    for start in range(0, len(indices), batch_size):
+        chosen = np.asarray(indices[start : start + batch_size])
+        samples = torch.from_numpy(clips.waveforms[chosen]).to(device).float() / FULL_SCALE
+        yield FeatureBatch(chosen, features(samples), torch.from_numpy(valid[chosen]).to(device).float())
+
+
+def _groups(sizes: Sequence[int]) -> list[slice]:
+    ends = np.cumsum(sizes).tolist()
+    return [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+
+
+def _check_batch(loop: LoopSettings, available: dict[str, int]) -> None:
+    """SedgeError where the batch asks for clips that are not there, or cannot be cut into shards."""
+    if not available:
+        raise SedgeError("batch: expected clips of at least one set, found none")
+    for name, n_clips in available.items():
+        count = getattr(loop.batch, name)
+        if not n_clips:
+            raise SedgeError(f"batch: {name}: expected 0 as the set has no clips, found {count}")
+        if count % loop.shards:
+            raise SedgeError(f"batch: {name}: expected a multiple of the {loop.shards} shards, found {count}")

@@ -16,12 +16,16 @@ from torch import Tensor, nn
 
 from edge_app.core.errors import SedgeError
 from edge_app.formats.whole_file import whole_file
+from train.models.baseline_crnn import BaselineCRNN, BaselineCRNNConfig
+from train.models.fbcrnn import FBCRNN, FBCRNNConfig
 from train.models.mlfl import MLFL, MLFLConfig
 from train.models.tag_cnn import TagCNN, TagCNNConfig
 
 MODELS: dict[str, tuple[type[nn.Module], type]] = {
+    "fbcrnn": (FBCRNN, FBCRNNConfig),
     "mlfl": (MLFL, MLFLConfig),
     "tag_cnn": (TagCNN, TagCNNConfig),
+    "baseline_crnn": (BaselineCRNN, BaselineCRNNConfig),
 }
 
 

@@ -1,4 +1,4 @@
-"""How good detections are: event-based F1 and the polyphonic sound detection scores.
+"""How good detections are: F1 of events, segments, intersections and clips, and PSDS.
 
 The numbers come from the field's own programs (sed_eval, sed_scores_eval, psds_eval); what is here
 makes their inputs alike and refuses what they would silently drop.
@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 import sed_eval
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 from psds_eval import PSDSEval
+from psds_eval.psds import WORLD
 from sed_scores_eval import intersection_based
 from sed_scores_eval.base_modules.scores import create_score_dataframe
 
@@ -22,6 +23,10 @@ from edge_app.core.events import FRAME_S, Event
 COLLAR_S = 0.2
 OFFSET_SHARE = 0.2
 """The offset may be off by this share of the reference event's length, where that is more than the collar."""
+SEGMENT_S = 1.0
+"""A segment is active where an event touches it."""
+INTERSECTION = 0.5
+"""Share of a detection inside reference events, and of a reference event inside detections, that makes a hit."""
 MAX_EFPR = 100.0
 """Effective false positives an hour up to which the area is taken."""
 OPERATING_POINTS = tuple(float(point) for point in np.round(np.arange(0.01, 1, 0.02), 2))
@@ -32,12 +37,22 @@ FrameScores = Mapping[str, Float32[np.ndarray, "frame label"]]
 
 
 @dataclass(frozen=True)
-class EventF1:
-    """Event-based F1 in 0...1. A label without reference events has None and no part in `macro`."""
+class F1:
+    """An F1 in 0...1. A label without reference events has None and no part in `macro`."""
 
     macro: float
-    micro: float
+    micro: float | None
     per_label: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class F1s:
+    """The four F1 of the same detections."""
+
+    event: F1
+    segment: F1
+    intersection: F1
+    clip: F1
 
 
 @dataclass(frozen=True)
@@ -84,24 +99,76 @@ def merged(events: Iterable[Event], touching: bool = False) -> list[Event]:
     return sorted([*done, *last.values()], key=lambda event: (event.onset, event.event_label))
 
 
-def event_f1(reference: EventsByFile, estimate: EventsByFile, event_labels: Sequence[str]) -> EventF1:
+def f1s(
+    reference: EventsByFile,
+    estimate: EventsByFile,
+    durations: Mapping[str, float],
+    event_labels: Sequence[str],
+) -> F1s:
+    """Every F1 of the same detections. Raises SedgeError as `event_f1` does, and where the durations differ."""
+    return F1s(
+        event_f1(reference, estimate, event_labels),
+        segment_f1(reference, estimate, event_labels),
+        intersection_f1(reference, estimate, durations, event_labels),
+        clip_f1(reference, estimate, event_labels),
+    )
+
+
+def event_f1(reference: EventsByFile, estimate: EventsByFile, event_labels: Sequence[str]) -> F1:
     """Event-based F1 with a collar of 200 ms, for offsets 20 % of the length where that is more.
 
     Times count in whole milliseconds, as tables hold them. Raises SedgeError where the two cover different
-    files or an event has another label.
+    files, an event has another label or the reference has none.
     """
-    check_files("estimate", estimate, reference)
-    check_labels_known("reference", reference, event_labels)
-    check_labels_known("estimate", estimate, event_labels)
     metrics = sed_eval.sound_event.EventBasedMetrics(
         event_label_list=list(event_labels),
         t_collar=COLLAR_S,
         percentage_of_length=OFFSET_SHARE,
         empty_system_output_handling="zero_score",
     )
-    for filename, events in reference.items():
-        metrics.evaluate(_rows(filename, merged(events)), _rows(filename, estimate[filename]))
-    return _summary(metrics, labels_in(reference), event_labels)
+    return _by_sed_eval(metrics, reference, estimate, event_labels)
+
+
+def segment_f1(reference: EventsByFile, estimate: EventsByFile, event_labels: Sequence[str]) -> F1:
+    """Segment-based F1 in segments of one second. Raises SedgeError as `event_f1` does."""
+    metrics = sed_eval.sound_event.SegmentBasedMetrics(list(event_labels), time_resolution=SEGMENT_S)
+    metrics.empty_system_output_handling = "zero_score"  # the constructor does not take it
+    return _by_sed_eval(metrics, reference, estimate, event_labels)
+
+
+def intersection_f1(
+    reference: EventsByFile,
+    estimate: EventsByFile,
+    durations: Mapping[str, float],
+    event_labels: Sequence[str],
+) -> F1:
+    """Macro F1 by psds_eval with detection and ground truth criterion 0.5, as the field's baseline reports it.
+
+    A label without a hit counts as 0; psds_eval's own mean leaves it out. Raises SedgeError as `event_f1` does.
+    """
+    heard = _check_events(reference, estimate, event_labels)
+    check_files("durations", durations, reference)
+    criteria = Scenario(dtc=INTERSECTION, gtc=INTERSECTION, cttc=None, alpha_ct=0.0, alpha_st=0.0)
+    evaluation = _evaluation(_merged_frame(reference, heard), durations, criteria)
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+        warnings.simplefilter("ignore")  # a label without a hit divides 0 by 0
+        _, found = evaluation.compute_macro_f_score(_merged_frame(estimate, heard))
+    per_label = {label: float(np.nan_to_num(found[label])) for label in heard}
+    return F1(float(np.mean(list(per_label.values()))), None, _for_all(per_label, event_labels))
+
+
+def clip_f1(reference: EventsByFile, estimate: EventsByFile, event_labels: Sequence[str]) -> F1:
+    """F1 of clip tags: the labels that have any event in a clip. Raises SedgeError as `event_f1` does."""
+    heard = _check_events(reference, estimate, event_labels)
+    truth, found = (_tags([by_file[f] for f in reference], event_labels) for by_file in (reference, estimate))
+    hits, tags = (truth & found).sum(axis=0), truth.sum(axis=0) + found.sum(axis=0)
+    per_label = {
+        label: float(2 * hit / n)
+        for label, hit, n in zip(event_labels, hits, tags, strict=True)
+        if label in heard
+    }
+    macro, micro = float(np.mean(list(per_label.values()))), float(2 * hits.sum() / tags.sum())
+    return F1(macro, micro, _for_all(per_label, event_labels))
 
 
 def psds(
@@ -137,14 +204,15 @@ def psds_at_operating_points(
     check_files("durations", durations, reference)
     check_labels_known("reference", reference, event_labels)
     heard = _labels_heard(reference, event_labels)
-    truth = _frame({filename: merged(events) for filename, events in reference.items()}, heard)
-    clips = pd.DataFrame({"filename": list(durations), "duration": list(durations.values())})
     for point in detections:
         check_known_files("detections", point, reference)
         check_labels_known("detections", point, event_labels)
-    points = [_frame({f: merged(events) for f, events in point.items()}, heard) for point in detections]
-    values = [_at_points(points, truth, clips, scenario) for scenario in (SCENARIO_1, SCENARIO_2)]
-    return Psds(values[0][0], values[1][0], repeated_operating_points=values[0][1])
+    truth, points = _merged_frame(reference, heard), [_merged_frame(point, heard) for point in detections]
+    (psds1, labels1, repeated), (psds2, labels2, _) = (
+        _at_points(points, _evaluation(truth, durations, scenario), scenario)
+        for scenario in (SCENARIO_1, SCENARIO_2)
+    )
+    return Psds(psds1, psds2, _for_all(labels1, event_labels), _for_all(labels2, event_labels), repeated)
 
 
 def labels_in(by_file: EventsByFile) -> set[str]:
@@ -216,17 +284,31 @@ def _rows(filename: str, events: Iterable[Event]) -> list[dict[str, str | float]
     ]
 
 
-def _summary(
-    metrics: sed_eval.sound_event.EventBasedMetrics, heard: Collection[str], event_labels: Sequence[str]
-) -> EventF1:
-    per_label = {
-        label: float(metrics.class_wise_f_measure(label)["f_measure"]) if label in heard else None
-        for label in event_labels
-    }
-    values = [value for value in per_label.values() if value is not None]
-    if not values:
-        raise SedgeError("reference: expected at least one event, found none")
-    return EventF1(float(np.mean(values)), float(metrics.overall_f_measure()["f_measure"]), per_label)
+def _tags(clips: Iterable[Sequence[Event]], event_labels: Sequence[str]) -> Bool[np.ndarray, "clip label"]:
+    heard = [{event.event_label for event in events} for events in clips]
+    return np.array([[label in of_clip for label in event_labels] for of_clip in heard], bool)
+
+
+def _check_events(reference: EventsByFile, estimate: EventsByFile, event_labels: Sequence[str]) -> list[str]:
+    """The labels heard, once both tables fit each other."""
+    check_files("estimate", estimate, reference)
+    check_labels_known("reference", reference, event_labels)
+    check_labels_known("estimate", estimate, event_labels)
+    return _labels_heard(reference, event_labels)
+
+
+def _by_sed_eval(
+    metrics: sed_eval.sound_event.SoundEventMetrics,
+    reference: EventsByFile,
+    estimate: EventsByFile,
+    event_labels: Sequence[str],
+) -> F1:
+    heard = _check_events(reference, estimate, event_labels)
+    for filename, events in reference.items():
+        metrics.evaluate(_rows(filename, merged(events)), _rows(filename, estimate[filename]))
+    per_label = {label: float(metrics.class_wise_f_measure(label)["f_measure"]) for label in heard}
+    macro, micro = float(np.mean(list(per_label.values()))), float(metrics.overall_f_measure()["f_measure"])
+    return F1(macro, micro, _for_all(per_label, event_labels))
 
 
 def _score_table(scores: Float32[np.ndarray, "frame label"], labels: Sequence[str]) -> pd.DataFrame:
@@ -254,31 +336,43 @@ def _exact(
     return float(value), {label: float(of_label) for label, of_label in per_label.items()}
 
 
-def _frame(by_file: EventsByFile, labels: Collection[str]) -> pd.DataFrame:
+def _merged_frame(by_file: EventsByFile, labels: Collection[str]) -> pd.DataFrame:
+    """Events of some labels as psds_eval takes them: it sums overlapping ones unchecked, or refuses them."""
     rows = [
         (filename, event.onset, event.offset, event.event_label)
         for filename, events in by_file.items()
-        for event in events
+        for event in merged(events)
         if event.event_label in labels
     ]
     table = pd.DataFrame(rows, columns=["filename", "onset", "offset", "event_label"])
     return table.astype({"onset": float, "offset": float})
 
 
-def _at_points(
-    points: Sequence[pd.DataFrame], truth: pd.DataFrame, clips: pd.DataFrame, scenario: Scenario
-) -> tuple[float, int]:
-    """PSDS of one scenario, and how many points repeat another."""
-    evaluation = PSDSEval(
+def _evaluation(truth: pd.DataFrame, durations: Mapping[str, float], scenario: Scenario) -> PSDSEval:
+    clips = pd.DataFrame({"filename": list(durations), "duration": list(durations.values())})
+    return PSDSEval(
         dtc_threshold=scenario.dtc,
         gtc_threshold=scenario.gtc,
         cttc_threshold=0.3 if scenario.cttc is None else scenario.cttc,
         ground_truth=truth,
         metadata=clips,
     )
+
+
+def _at_points(
+    points: Sequence[pd.DataFrame], evaluation: PSDSEval, scenario: Scenario
+) -> tuple[float, dict[str, float], int]:
+    """PSDS of one scenario, the areas of its labels, and how many points repeat another."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # repeated points are counted, the rest is pandas'
         for point in points:
             evaluation.add_operating_point(point)
-        value = evaluation.psds(scenario.alpha_ct, scenario.alpha_st, MAX_EFPR).value
-    return float(value), len(points) - evaluation.num_operating_points()
+        # of a single label psds_eval takes the mean of no cross-triggers, which is no number
+        alpha_ct = scenario.alpha_ct if len(evaluation.class_names) > 2 else 0.0
+        value = evaluation.psds(alpha_ct, scenario.alpha_st, MAX_EFPR).value
+        _, _, curves = evaluation.psd_roc_curves(alpha_ct)
+    edges = np.append(curves.xp[curves.xp < MAX_EFPR], MAX_EFPR)
+    areas = curves.yp[:, : len(edges) - 1] @ np.diff(edges) / MAX_EFPR
+    labels = [label for label in evaluation.class_names if label != WORLD]
+    per_label = {label: float(area) for label, area in zip(labels, areas, strict=True)}
+    return float(value), per_label, len(points) - evaluation.num_operating_points()

@@ -14,8 +14,9 @@ from edge_app.core.detect import Detector
 from edge_app.core.errors import SedgeError
 from edge_app.core.events import Event
 from edge_app.formats.desed_tsv import read_durations, read_events
-from train.data.desed import DesedSet
-from train.evaluate import check_files, check_labels_known
+from train.data.desed import DesedSet, find_sets
+from train.data.tables import annotated_durations
+from train.evaluate import check_labels_known
 
 
 @dataclass(frozen=True)
@@ -32,17 +33,19 @@ def read_validation_set(folder: Path) -> ValidationSet:
 
     The audio may lie elsewhere in the folder than it should.
 
-    Raises SedgeError where the tables are missing or name different files, or a clip is missing.
+    Raises SedgeError where the tables are missing, a clip is, or one has no duration.
     """
     tables = DesedSet.of(folder, "validation")
+    if folder.is_dir() and not tables.strong.is_file():
+        tables = find_sets(folder).get("validation", tables)
     if not tables.strong.is_file():
         raise SedgeError(
             f"{folder}: expected ground_truth.tsv, or the DESED layout; found no {tables.strong}"
         )
-    reference, durations = read_events(tables.strong), read_durations(tables.durations)
-    check_files(str(tables.durations), durations, reference)
+    reference = read_events(tables.strong)
     if not reference:
         raise SedgeError(f"{tables.strong}: expected clips, found none")
+    durations = annotated_durations(tables, reference) or read_durations(tables.durations)
     audio = _audio_folder(folder, tables.audio, next(iter(reference)))
     missing = [filename for filename in reference if not (audio / filename).is_file()]
     if missing:

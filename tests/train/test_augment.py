@@ -7,15 +7,15 @@ from torch import Generator, Tensor
 
 from train.augment import (
     AugmentSettings,
+    Sounds,
     augment_log_mel,
-    augment_waveforms,
+    augment_sounds,
+    blur,
+    mask,
     mel_warp,
     random_filter,
-    stretch_mask,
     superpose,
 )
-from train.batches import Batch, BatchMaker
-from train.data.clips import ClipSet
 
 NONE = AugmentSettings(
     gain_log_std=0,
@@ -25,7 +25,9 @@ NONE = AugmentSettings(
     mel_mask_bands=0,
     noise_std=0,
     filter_db=0,
+    superpose_frames=1,
 )
+ALWAYS = NONE.model_copy(update={"superpose": 1.0})
 N_FRAMES, HOP_LENGTH, N_LABELS = 40, 320, 3
 
 
@@ -33,11 +35,20 @@ def generator(seed: int = 0) -> Generator:
     return Generator().manual_seed(seed)
 
 
-def clips(count: int, n_frames: int = N_FRAMES, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Waveforms and activities."""
+def clips(count: int, n_frames: int = N_FRAMES, seed: int = 0) -> Sounds:
+    """Clips of noise with random activities; the tags are those of the activities."""
     source = generator(seed)
     waveforms = torch.randn(count, n_frames * HOP_LENGTH, generator=source)
-    return waveforms, (torch.rand(count, n_frames, N_LABELS, generator=source) < 0.2).float()
+    active = (torch.rand(count, n_frames, N_LABELS, generator=source) < 0.2).float()
+    return Sounds(waveforms, active, active.amax(1), torch.ones(count, n_frames))
+
+
+def whole(sounds: Sounds) -> list[slice]:
+    return [slice(0, len(sounds.waveforms))]
+
+
+def parts(sounds: Sounds) -> list[Tensor]:
+    return [sounds.waveforms, sounds.active, sounds.tags, sounds.frame_valid]
 
 
 def spectrum(count: int = 4, n_frames: int = 60) -> Tensor:
@@ -45,21 +56,20 @@ def spectrum(count: int = 4, n_frames: int = 60) -> Tensor:
 
 
 def test_settings_of_zero_change_nothing() -> None:
-    waveforms, active = clips(4)
-    mixed, united = augment_waveforms(waveforms, active, NONE, generator())
-    assert torch.equal(mixed, waveforms)
-    assert torch.equal(united, active)
+    sounds = clips(4)
+    mixed = augment_sounds(sounds, NONE, whole(sounds), generator())
+    assert all(torch.equal(one, other) for one, other in zip(parts(mixed), parts(sounds), strict=True))
     torch.testing.assert_close(augment_log_mel(spectrum(), NONE, generator()), spectrum(), rtol=0, atol=1e-6)
 
 
 def test_the_generator_decides_everything() -> None:
-    waveforms, active = clips(6)
-    settings = AugmentSettings(time_mask_frames=20, superpose=0.7)
+    sounds = clips(6)
+    settings = AugmentSettings(time_mask_frames=20, superpose=0.7, superpose_frames=60, blur=0.5)
 
-    def both(seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    def both(seed: int) -> list[Tensor]:
         source = generator(seed)
-        mixed, united = augment_waveforms(waveforms, active, settings, source)
-        return mixed, united, augment_log_mel(spectrum(6), settings, source)
+        mixed = augment_sounds(sounds, settings, whole(sounds), source)
+        return [mixed.waveforms, mixed.active, augment_log_mel(spectrum(6), settings, source)]
 
     torch.manual_seed(1)
     first = both(3)
@@ -68,13 +78,22 @@ def test_the_generator_decides_everything() -> None:
     assert not any(torch.equal(one, other) for one, other in zip(first, both(4), strict=True))
 
 
+def test_torchs_own_random_numbers_go_on_as_if_nothing_had_been_drawn() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    augment_log_mel(spectrum(), AugmentSettings(time_mask_frames=9), generator())
+    assert torch.equal(torch.rand(3), expected)
+
+
 def test_input_is_left_as_it_was() -> None:
-    waveforms, active = clips(4)
-    frames = spectrum()
-    kept = [waveforms.clone(), active.clone(), frames.clone()]
-    augment_waveforms(waveforms, active, AugmentSettings(superpose=1), generator())
-    augment_log_mel(frames, AugmentSettings(time_mask_frames=10), generator())
-    assert all(torch.equal(one, other) for one, other in zip(kept, (waveforms, active, frames), strict=True))
+    sounds, frames = clips(4), spectrum()
+    kept = [tensor.clone() for tensor in (*parts(sounds), frames)]
+    for room in (1, 60):
+        settings = AugmentSettings(superpose=1, superpose_frames=room)
+        augment_sounds(sounds, settings, whole(sounds), generator())
+    augment_log_mel(frames, AugmentSettings(time_mask_frames=10, blur=1.0), generator())
+    assert all(torch.equal(one, other) for one, other in zip(kept, (*parts(sounds), frames), strict=True))
 
 
 def moved(rows: Tensor, shift: int) -> Tensor:
@@ -87,26 +106,27 @@ def moved(rows: Tensor, shift: int) -> Tensor:
     )
 
 
-def explain(clip: int, waveforms: Tensor, active: Tensor, mixed: Tensor, united: Tensor) -> int:
+def explain(clip: int, sounds: Sounds, mixed: Sounds) -> int:
     """The shift at which one other clip explains what was added; fails where none does."""
-    n_frames = active.shape[1]
-    added = mixed[clip] - waveforms[clip]
-    for other in range(len(waveforms)):
+    n_frames = sounds.active.shape[1]
+    added = mixed.waveforms[clip] - sounds.waveforms[clip]
+    for other in range(len(sounds.waveforms)):
         for shift in range(-n_frames, n_frames + 1):
             start = max(0, shift) * HOP_LENGTH
             source = max(0, -shift) * HOP_LENGTH
             length = (n_frames - abs(shift)) * HOP_LENGTH
-            piece = added[start : start + length]
+            piece, whole_other = added[start : start + length], sounds.waveforms[other]
             if (
                 other != clip
                 and length
-                and torch.allclose(piece[:40], waveforms[other][source : source + length][:40], atol=1e-5)
+                and torch.allclose(piece[:40], whole_other[source : source + length][:40], atol=1e-5)
             ):
                 expected = torch.zeros_like(added)
-                expected[start : start + length] = waveforms[other][source : source + length]
+                expected[start : start + length] = whole_other[source : source + length]
                 torch.testing.assert_close(added, expected, rtol=0, atol=1e-5)
-                both = torch.maximum(active[clip], moved(active[other], shift))
-                assert torch.equal(united[clip], both)
+                both = torch.maximum(sounds.active[clip], moved(sounds.active[other], shift))
+                assert torch.equal(mixed.active[clip], both)
+                assert torch.equal(mixed.tags[clip], torch.maximum(sounds.tags[clip], sounds.tags[other]))
                 return shift
     raise AssertionError(f"clip {clip}: nothing explains what was added")
 
@@ -115,58 +135,97 @@ def explain(clip: int, waveforms: Tensor, active: Tensor, mixed: Tensor, united:
 def test_superposition_adds_signals_unites_labels_and_keeps_half_of_the_partner(n_frames) -> None:
     shifts = []
     for seed in range(12):
-        waveforms, active = clips(4, n_frames, seed)
-        mixed, united = superpose(waveforms, active, 1.0, generator(seed))
-        assert mixed.shape == waveforms.shape
-        assert united.shape == active.shape
-        shifts += [explain(clip, waveforms, active, mixed, united) for clip in range(4)]
+        sounds = clips(4, n_frames, seed)
+        mixed = superpose(sounds, ALWAYS, whole(sounds), generator(seed))
+        assert mixed.waveforms.shape == sounds.waveforms.shape
+        shifts += [explain(clip, sounds, mixed) for clip in range(4)]
     assert max(abs(shift) for shift in shifts) <= n_frames / 2
     assert min(shifts) < -n_frames / 4
     assert max(shifts) > n_frames / 4
 
 
+def placed(sounds: Sounds, clip: int, start: int, length: int) -> Tensor:
+    """One clip's waveform from frame `start` on in `length` frames."""
+    room = torch.zeros(length * HOP_LENGTH)
+    room[start * HOP_LENGTH : start * HOP_LENGTH + sounds.waveforms.shape[1]] = sounds.waveforms[clip]
+    return room
+
+
+@pytest.mark.parametrize("longest", [50, 60])
+def test_pitfall_superposition_sums_unites_keeps_half_and_is_never_longer_than_set(longest) -> None:
+    settings = ALWAYS.model_copy(update={"superpose_frames": longest})
+    lengths = set()
+    for seed in range(20):
+        sounds = clips(2, 40, seed)
+        mixed = superpose(sounds, settings, whole(sounds), generator(seed))
+        assert mixed.waveforms.shape[1] == longest * HOP_LENGTH
+        for clip in range(2):
+            length = int(mixed.frame_valid[clip].sum())
+            lengths.add(length)
+            assert torch.equal(mixed.frame_valid[clip], (torch.arange(longest) < length).float())
+            assert 40 <= length <= longest, "two clips of 40 frames, half of the second over the first"
+            first, second = sounds.active[clip].any(0), sounds.active[1 - clip].any(0)
+            assert torch.equal(mixed.tags[clip] > 0, first | second)
+            if length < longest:  # nothing was cut off
+                shift = length - 40
+                sums = [
+                    placed(sounds, clip, a, longest) + placed(sounds, 1 - clip, b, longest)
+                    for a, b in ((0, shift), (shift, 0))
+                ]
+                assert any(torch.allclose(mixed.waveforms[clip], one, atol=1e-5) for one in sums)
+    assert len(lengths) > 5
+    assert max(lengths) == longest
+
+
+def test_superposition_stays_within_a_set() -> None:
+    sounds = clips(6)
+    mixed = superpose(sounds, ALWAYS, [slice(0, 2), slice(2, 5), slice(5, 6)], generator())
+    added = mixed.tags
+    for rows in (slice(0, 2), slice(2, 5)):
+        assert (added[rows] <= sounds.tags[rows].amax(0)).all()
+    assert torch.equal(mixed.waveforms[5], sounds.waveforms[5]), "alone in its set"
+
+
+def test_given_tags_without_events_are_united_too() -> None:
+    sounds = clips(2)
+    silent = torch.zeros_like(sounds.active)
+    given = Sounds(sounds.waveforms, silent, torch.tensor([[1.0, 0, 0], [0, 0, 1]]), sounds.frame_valid)
+    mixed = superpose(given, ALWAYS, whole(given), generator())
+    assert torch.equal(mixed.tags, torch.tensor([[1.0, 0, 1], [1, 0, 1]]))
+
+
 def test_superposition_takes_its_share_of_the_clips() -> None:
-    waveforms, active = clips(400, n_frames=2)
-    mixed, _ = superpose(waveforms, active, 0.35, generator())
-    share = (mixed != waveforms).any(1).float().mean().item()
+    sounds = clips(400, n_frames=2)
+    mixed = superpose(sounds, NONE.model_copy(update={"superpose": 0.35}), whole(sounds), generator())
+    share = (mixed.waveforms != sounds.waveforms).any(1).float().mean().item()
     assert share == pytest.approx(0.35, abs=0.07)
 
 
-def test_a_clip_alone_is_still_a_batch() -> None:
-    mixed, united = superpose(*clips(1), share=1.0, generator=generator())
-    assert mixed.shape == (1, N_FRAMES * HOP_LENGTH)
-    assert united.shape == (1, N_FRAMES, N_LABELS)
-
-
 def test_gain_scales_a_clip_within_three_deviations() -> None:
-    waveforms, active = clips(300, n_frames=1)
+    sounds = clips(300, n_frames=1)
     settings = NONE.model_copy(update={"gain_log_std": 0.6})
-    louder, _ = augment_waveforms(waveforms, active, settings, generator())
-    ratio = louder / waveforms
+    ratio = augment_sounds(sounds, settings, whole(sounds), generator()).waveforms / sounds.waveforms
     torch.testing.assert_close(ratio, ratio[:, :1].expand_as(ratio), rtol=1e-4, atol=0)
     log_gain = ratio[:, 0].log()
     assert log_gain.abs().max() <= 0.6 * 3 + 1e-4
     assert log_gain.std().item() == pytest.approx(0.6, abs=0.1)
 
 
-def test_tags_are_whatever_sounds_anywhere_in_the_mix() -> None:
-    waveforms, active = clips(4)
-    _, united = superpose(waveforms, active, 1.0, generator())
-    batch = Batch(spectrum(), united, torch.ones(4, N_FRAMES))
-    for clip in range(4):
-        for label in range(N_LABELS):
-            assert batch.tags[clip, label] == float(any(united[clip, :, label]))
-
-
 def test_warp_without_stretch_is_the_identity() -> None:
-    torch.testing.assert_close(mel_warp(spectrum(), torch.ones(4)), spectrum(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        mel_warp(spectrum(), torch.ones(4), torch.full((4,), 0.4)), spectrum(), rtol=0, atol=1e-6
+    )
 
 
+@pytest.mark.parametrize("turn", [0.3, 0.9, 1.5])
 @pytest.mark.parametrize("stretch", [0.8, 0.93, 1.1, 1.3])
-def test_warp_interpolates_between_bands(stretch) -> None:
+def test_warp_interpolates_between_bands(stretch, turn) -> None:
     frames = spectrum(1, 3)
-    found = mel_warp(frames, torch.tensor([stretch]))[0].numpy()
+    found = mel_warp(frames, torch.tensor([stretch]), torch.tensor([turn]))[0].numpy()
     position = np.minimum(np.arange(128) * stretch, 127)
+    if turn < 1:  # straight from the origin to the turn, and from there to the end
+        knee = turn * 127 / max(1.0, stretch)
+        position = np.interp(np.arange(128), [0, knee, 127], [0, knee * stretch, 127])
     for row, warped in zip(frames[0].numpy(), found, strict=True):
         np.testing.assert_allclose(warped, np.interp(position, np.arange(128), row), rtol=0, atol=1e-3)
 
@@ -177,15 +236,15 @@ def longest_run(row: Tensor) -> int:
     return len(text.strip())
 
 
-@pytest.mark.parametrize("longest", [0, 1, 16, 200])
-def test_masks_are_one_stretch_no_wider_than_set(longest) -> None:
-    masks = stretch_mask(300, 128, longest, generator())
+@pytest.mark.parametrize(("longest", "widest"), [(0, 0), (1, 0), (16, 15), (200, 24)])
+def test_masks_are_one_stretch_no_wider_than_set_or_a_fifth(longest, widest) -> None:
+    frames = spectrum(300, 4)
+    torch.manual_seed(0)
+    masks = (mask(frames, 0, longest) != frames).all(1)
     widths = [longest_run(row) for row in masks]
-    assert masks.shape == (300, 128)
-    assert max(widths) <= min(longest, 128)
-    assert max(widths) >= min(longest, 128) * 0.9
+    assert max(widths) == widest
     if longest == 16:
-        assert masks.any(0).all(), "every place is masked at times"
+        assert masks[:, :-1].any(0).all(), "every place is masked at times; torchaudio rounds down at the end"
 
 
 def test_masks_fill_with_the_clips_mean() -> None:
@@ -221,37 +280,24 @@ def test_settings_that_do_not_exist_are_refused() -> None:
         AugmentSettings.model_validate({"time_mask": 3})
 
 
-def clip_set() -> ClipSet:
-    """Five clips of 40 frames, the last one of 25."""
-    waveforms = np.random.default_rng(0).integers(-3000, 3000, (5, 12_800)).astype(np.int16)
-    names = tuple(f"{number}.flac" for number in range(5))
-    return ClipSet(waveforms, names, ((),) * 5, ("Cat", "Dog"), np.array([12_800] * 4 + [8_000]), "")
+@pytest.mark.parametrize("width", [0.1, 0.6, 3.0])
+def test_blur_is_a_gaussian_of_five_by_five(width) -> None:
+    frames = spectrum(2, 12)
+    found = blur(frames, torch.tensor([width, 0.1]))
+    kernel = np.exp(-0.5 * (np.arange(-2, 3) / width) ** 2)
+    kernel /= kernel.sum()
+    padded = np.pad(frames[0].numpy(), 2, mode="edge")
+    for frame in (0, 5, 11):
+        for band in (0, 64, 127):
+            expected = kernel @ padded[frame : frame + 5, band : band + 5] @ kernel
+            assert found[0, frame, band].item() == pytest.approx(expected, abs=1e-4)
+    torch.testing.assert_close(found[1], frames[1], rtol=0, atol=1e-4)
 
 
-def test_every_clip_comes_once_an_epoch_in_a_new_order() -> None:
-    maker = BatchMaker(clip_set(), NONE, batch_size=2, seed=3)
-    epochs = [
-        [*maker.clips_of(step).tolist(), *maker.clips_of(step + 1).tolist()] for step in range(0, 40, 2)
-    ]
-    assert all(len(set(epoch)) == 4 for epoch in epochs)
-    assert len({tuple(epoch) for epoch in epochs}) > 10
-    assert set().union(*epochs) == set(range(5))
-
-
-def test_a_batch_is_made_again_from_its_step_alone() -> None:
-    settings = AugmentSettings()
-    first = BatchMaker(clip_set(), settings, batch_size=3, seed=3)
-    first.batch(0)
-    again = BatchMaker(clip_set(), settings, batch_size=3, seed=3)
-    assert torch.equal(first.batch(5).log_mel, again.batch(5).log_mel)
-    assert not torch.equal(first.batch(5).log_mel, first.batch(6).log_mel)
-    other = BatchMaker(clip_set(), settings, batch_size=3, seed=4)
-    assert not torch.equal(first.batch(5).log_mel, other.batch(5).log_mel)
-
-
-def test_a_batch_knows_what_is_padding() -> None:
-    batch = BatchMaker(clip_set(), NONE, batch_size=5, seed=0).batch(0)
-    assert batch.log_mel.shape == (5, 40, 128)
-    assert sorted(batch.frame_valid.sum(1).tolist()) == [25, 40, 40, 40, 40]
-    assert batch.active.shape == (5, 40, 2)
-    assert batch.active.dtype == torch.float32
+def test_pitfall_published_tag_cnn_has_no_time_mask_and_nothing_is_random_without_augmentation() -> None:
+    published = AugmentSettings(
+        gain_log_std=1, superpose=0.5, superpose_frames=600, warp_log_std=0.08, blur=0.5, mel_mask_bands=20
+    )
+    assert published.time_mask_frames == 0
+    twice = [augment_log_mel(spectrum(), NONE, generator(seed)) for seed in (1, 2)]
+    assert torch.equal(*twice)

@@ -132,7 +132,13 @@ def test_evaluate_measures_events_and_frame_scores(folder: Path, tmp_path: Path)
     assert figures["event_f1_macro"] > 0.9
     assert 0.5 < figures["psds1"] <= figures["psds2"] <= 1
     assert set(figures["per_class"]) == set(LABELS)
-    assert set(figures["per_class"]["Cat"]) == {"event_f1", "psds1", "psds2"}
+    assert figures["psds1_50"] == pytest.approx(figures["psds1"], abs=0.02)
+    assert figures["psds2_50"] == pytest.approx(figures["psds2"], abs=0.02)
+    f1s = {"event_f1", "segment_f1", "intersection_f1", "clip_f1"}
+    assert set(figures["per_class"]["Cat"]) == {*f1s, "psds1", "psds2"}
+    assert 0 < min(figures[f"{name}_macro"] for name in f1s) <= 1
+    assert figures["operating_point"] is None
+    assert evaluate.main(arguments(folder, "--frame-scores", tmp_path / "scores", "--no-fifty-points")) == 0
 
 
 def test_evaluate_says_what_an_event_table_leaves_out(
@@ -146,17 +152,72 @@ def test_evaluate_says_what_an_event_table_leaves_out(
     assert "1.0000" in said.out
 
 
-def test_evaluate_measures_operating_points(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "points").mkdir()
-    scores = noisy(random_table(n_clips=24), noise=0.3)
-    for threshold in (0.2, 0.4, 0.6):
-        decoding = dict.fromkeys(LABELS, LabelDecoding(threshold_on=threshold, threshold_off=threshold))
-        write_events(tmp_path / "points" / f"{threshold}.tsv", decode_all(scores, LABELS, decoding))
-    given = ["--operating-points", tmp_path / "points", "--out", tmp_path / "figures.json"]
+@pytest.mark.parametrize(
+    "naming", ["{}.tsv", "detections_{}.tsv", "t.{}.tsv", "op-{}.csv", "v2_{}.TSV", "{}"]
+)
+def test_evaluate_measures_operating_points(folder: Path, tmp_path: Path, naming: str) -> None:
+    points, scores = tmp_path / "points", noisy(random_table(n_clips=24), noise=0.3)
+    points.mkdir()
+    for threshold in ("0.9", "0.2", "0.35", ".6"):
+        value = float(threshold)
+        decoding = dict.fromkeys(LABELS, LabelDecoding(threshold_on=value, threshold_off=value))
+        write_events(points / naming.format(threshold), decode_all(scores, LABELS, decoding))
+    given = ["--operating-points", points, "--out", tmp_path / "figures.json"]
     assert evaluate.main(arguments(folder, *given)) == 0
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["psds2"] > 0.5
-    assert figures["event_f1_macro"] is None
+    assert 0.5 < figures["per_class"]["Cat"]["psds2"] <= 1
+    assert figures["operating_point"] == 0.6
+    own = ["--events", points / naming.format(".6"), "--out", tmp_path / "own.json"]
+    assert evaluate.main(arguments(folder, *own)) == 0
+    assert (
+        json.loads((tmp_path / "own.json").read_text())["event_f1_macro"] == figures["event_f1_macro"] > 0.5
+    )
+
+
+def test_operating_points_are_sorted_as_numbers_and_half_is_the_higher_of_equals(tmp_path: Path) -> None:
+    names = ("a_0.51.tsv", "b_.1.tsv", "c_0.05.csv", "d_1.tsv", "e_0.49.tsv", "f_1e-05.tsv", "g0.tsv")
+    for name in names:
+        write_events(tmp_path / name, {})
+    found = evaluate.read_operating_points(tmp_path)
+    assert list(found) == [0, 1e-05, 0.05, 0.1, 0.49, 0.51, 1]
+    assert evaluate.nearest_half(list(found)) == 0.51
+    assert evaluate.nearest_half([0.1, 0.45, 0.56]) == 0.45
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("0.5.tsv", "notes.txt"), r"notes\.txt: expected a name that ends in a threshold"),
+        (("0.5.tsv", "t_50.tsv"), r"t_50\.tsv: expected .* in 0\.\.\.1, .*found 50"),
+        (("a_0.5.tsv", "b_.50.csv"), r"found 0\.5 in both a_0\.5\.tsv and b_\.50\.csv"),
+        ((), "expected tables of detected events, found none"),
+    ],
+)
+def test_operating_points_without_a_threshold_of_their_own_are_refused(
+    folder: Path, tmp_path: Path, names: tuple[str, ...], message: str
+) -> None:
+    points = tmp_path / "points"
+    points.mkdir()
+    for name in names:
+        write_events(points / name, {})
+    with pytest.raises(SedgeError, match=message):
+        evaluate.main(arguments(folder, "--operating-points", points))
+
+
+def test_clips_that_only_the_durations_list_are_silent_if_that_is_said(folder: Path, tmp_path: Path) -> None:
+    scores = noisy(random_table(n_clips=24), noise=1.2)
+    names = [*scores, *(f"silent_{clip}.wav" for clip in range(8))]
+    write_durations(folder / "durations.tsv", dict.fromkeys(names, N_FRAMES * FRAME_S))
+    silence = {name: np.full((N_FRAMES, 2), 0.01, np.float32) for name in names[24:]}
+    write_scores(tmp_path / "scores", {**scores, **silence})
+    given = arguments(folder, "--frame-scores", tmp_path / "scores", "--no-fifty-points")
+    with pytest.raises(SedgeError, match=r"found 8 unknown: .*; --silent-clips takes them as clips without"):
+        evaluate.main(given)
+    assert evaluate.main([*given, "--silent-clips", "--out", str(tmp_path / "figures.json")]) == 0
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    # the same false alarms spread over more hours
+    assert figures["psds1"] > figures["annotated_only"]["psds1"] > 0
 
 
 def test_evaluate_refuses_what_does_not_fit(folder: Path, tmp_path: Path) -> None:

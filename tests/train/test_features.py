@@ -13,6 +13,7 @@ from train.augment import AugmentSettings
 from train.batches import BatchMaker
 from train.data.clips import FULL_SCALE, ClipSet
 from train.features import LogMel
+from train.loop_settings import LoopSettings
 from train.models.layers import InputNormalisation, ValidBatchNorm1d
 from train.models.tag_cnn import TagCNN, TagCNNConfig
 
@@ -74,7 +75,9 @@ def clip_set(n_samples: tuple[int, ...], length: int) -> ClipSet:
     for row, samples in zip(waveforms, n_samples, strict=True):
         row[samples:] = rng.choice([-30_000, 30_000], length - samples)
     names = tuple(f"{number}.flac" for number in range(len(n_samples)))
-    return ClipSet(waveforms, names, ((),) * len(n_samples), ("Cat",), np.array(n_samples), "")
+    count = len(n_samples)
+    sets, nothing = ("synthetic",) * count, ((),) * count
+    return ClipSet(waveforms, names, sets, nothing, (None,) * count, ("Cat",), np.array(n_samples), "")
 
 
 def test_statistics_of_the_training_set_ignore_padding() -> None:
@@ -84,7 +87,7 @@ def test_statistics_of_the_training_set_ignore_padding() -> None:
         whole = log_mel(row.astype(np.float64) / FULL_SCALE)
         frames.append(whole[: samples // 320])
     expected = np.concatenate(frames)
-    mean, variance = BatchMaker(clips, AugmentSettings(), 2, seed=0).mel_statistics()
+    mean, variance = BatchMaker(clips, AugmentSettings(), LoopSettings(device="cpu")).mel_statistics()
     np.testing.assert_allclose(mean.numpy(), expected.mean(0), rtol=1e-4)
     np.testing.assert_allclose(variance.numpy(), expected.var(0), rtol=1e-3)
 

@@ -12,16 +12,26 @@ from torch import Tensor, nn
 
 from edge_app.core.errors import SedgeError
 from train.checkpoint import load_model, read_tensors, save_model
-from train.loop import LoopSettings, LossTerms, Training, fingerprint, learning_rate, step_generator, train
+from train.loop import LossTerms, Step, Training, fingerprint, step_generator, train
+from train.loop_settings import BatchSettings, LoopSettings
 from train.losses import clip_loss, focal_loss, frame_loss
 from train.models.mlfl import MLFL, MLFLConfig, pool_tag_logit
 from train.models.tag_cnn import TagCNN, TagCNNConfig
+from train.schedule import ScheduleSettings
 
 N_LABELS = 2
 LABELS = ("Cat", "Dog")
 TINY_MLFL = MLFLConfig(N_LABELS, channels=(8, 8, 8))
 TINY_TAG_CNN = TagCNNConfig(N_LABELS, channels=(4,) * 9, row_channels=(8, 8))
-SETTINGS = LoopSettings(steps=6, checkpoint_steps=3, warmup_steps=2, threads=1, average_decay=0.5)
+SETTINGS = LoopSettings(
+    steps=6,
+    batch=BatchSettings(synthetic=4),
+    checkpoint_steps=3,
+    schedule=ScheduleSettings(warmup_steps=2),
+    threads=1,
+    average_decay=0.5,
+    precision="float32",
+)
 
 
 class Killed(BaseException):
@@ -40,9 +50,9 @@ def sounds() -> tuple[Tensor, Tensor]:
     return log_mel, active
 
 
-def mlfl_terms(model: nn.Module, step: int) -> LossTerms:
+def mlfl_terms(model: nn.Module, step: Step) -> LossTerms:
     log_mel, active = sounds()
-    log_mel = log_mel + 0.1 * torch.randn(log_mel.shape, generator=step_generator(0, step))
+    log_mel = log_mel + 0.1 * torch.randn(log_mel.shape, generator=step_generator(0, step.number))
     valid = torch.ones(4, 50)
     output = model(log_mel, valid)
     tag_logit = pool_tag_logit(output.logit, output.evidence, valid)
@@ -52,7 +62,7 @@ def mlfl_terms(model: nn.Module, step: int) -> LossTerms:
     }
 
 
-def tag_cnn_terms(model: nn.Module, _: int) -> LossTerms:
+def tag_cnn_terms(model: nn.Module, _: Step) -> LossTerms:
     log_mel, active = sounds()
     tags = active.amax(1, keepdim=True).expand(-1, 50, -1)
     return {"frame": frame_loss(model(log_mel, tags, torch.ones(4, 50)), active, torch.ones(4, 50))}
@@ -77,11 +87,10 @@ def logged(folder: Path) -> list[dict]:
 @pytest.mark.parametrize("kind", ["mlfl", "tag_cnn"])
 def test_a_batch_can_be_learnt_by_heart(kind, tmp_path) -> None:
     model, terms = (new_mlfl(), mlfl_terms) if kind == "mlfl" else (new_tag_cnn(), tag_cnn_terms)
-    settings = LoopSettings(
-        steps=60, checkpoint_steps=10, warmup_steps=5, learning_rate=2e-2, threads=1, average_decay=0.8
-    )
-    train(model, partial(terms, model), settings, tmp_path, "run")
-    for term in terms(model, 0):
+    schedule = ScheduleSettings(peak=2e-2, warmup_steps=5)
+    changes = {"steps": 60, "checkpoint_steps": 10, "schedule": schedule, "average_decay": 0.8}
+    train(model, partial(terms, model), SETTINGS.model_copy(update=changes), tmp_path, "run")
+    for term in terms(model, Step(0, 0, 0.0, model)):
         first, *_, last = (line[term] for line in logged(tmp_path))
         assert last < 0.5 * first
 
@@ -92,26 +101,26 @@ def test_what_is_kept_is_the_average_of_the_weights(tmp_path) -> None:
     expected = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     for step in range(4):
         training.take_step(partial(mlfl_terms, model))
-        decay = min(0.3, (step + 1) / (step + 10))
+        decay = min(0.3, 1 - 1 / (step + 1))
         for name, tensor in model.state_dict().items():
             is_count = not tensor.is_floating_point()
             expected[name] = tensor.clone() if is_count else decay * expected[name] + (1 - decay) * tensor
     torch.testing.assert_close(dict(training.average.state_dict()), expected)
     assert not any(parameter.requires_grad for parameter in training.average.parameters())
-    assert not train(model, partial(mlfl_terms, model), settings, tmp_path, "run").training
+    assert not train(model, partial(mlfl_terms, model), settings, tmp_path, "run").average.training
 
 
 def trained(folder: Path, seed: int = 0, until: int | None = None) -> dict[str, Tensor]:
     """Train a new model in a folder; die in the middle of step `until` if given."""
     model = new_mlfl(seed)
 
-    def terms(step: int) -> LossTerms:
-        if step == until:
+    def terms(step: Step) -> LossTerms:
+        if step.number == until:
             raise Killed
         return mlfl_terms(model, step)
 
-    average = train(model, terms, SETTINGS, folder, "run", fast=list(model.attention.parameters()))
-    return dict(average.state_dict())
+    trained = train(model, terms, SETTINGS, folder, "run", fast=list(model.attention.parameters()))
+    return dict(trained.average.state_dict())
 
 
 @pytest.mark.parametrize("until", [0, 2, 3, 5])
@@ -139,7 +148,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path) -> None:
 def test_another_run_in_the_same_folder_is_refused(tmp_path) -> None:
     model = new_mlfl()
     train(model, partial(mlfl_terms, model), SETTINGS, tmp_path, fingerprint(loop=SETTINGS))
-    other = SETTINGS.model_copy(update={"learning_rate": 1e-3})
+    other = SETTINGS.model_copy(update={"steps": 7})
     before = (tmp_path / "state.safetensors").read_bytes()
     with pytest.raises(
         SedgeError, match=r"state\.safetensors: expected a run with the same data and settings"
@@ -178,24 +187,14 @@ def test_fast_parameters_take_larger_steps(tmp_path) -> None:
     assert fast_tagger == slow_tagger > 0
 
 
-def test_learning_rate_rises_then_falls_to_nothing() -> None:
-    settings = LoopSettings(steps=1000, warmup_steps=100, learning_rate=1e-3)
-    rates = [learning_rate(settings, step) for step in range(1000)]
-    assert rates[0] == pytest.approx(1e-5)
-    assert rates[49] == pytest.approx(5e-4, rel=0.02)
-    assert max(rates) <= 1e-3
-    assert rates[500] == pytest.approx(5e-4, rel=1e-3)
-    assert rates[-1] < 1e-8
-    assert all(later < earlier for earlier, later in pairwise(rates[100:]))
-
-
 def test_randomness_comes_from_seed_and_step() -> None:
     draws = {
-        tuple(torch.rand(3, generator=step_generator(seed, step)).tolist())
+        tuple(torch.rand(3, generator=step_generator(seed, step, shard)).tolist())
         for seed in (0, 1)
         for step in (-1, 0, 1)
+        for shard in (0, 1)
     }
-    assert len(draws) == 6
+    assert len(draws) == 12
     assert torch.equal(
         torch.rand(3, generator=step_generator(1, 5)), torch.rand(3, generator=step_generator(1, 5))
     )

@@ -156,7 +156,7 @@ def test_ten_seconds_give_a_score_for_each_frame(pair) -> None:
         assert outputs(model, spectrum(1, 500)).shape[1] == 500
 
 
-def test_attention_sums_to_one_over_frames_and_starts_uniform() -> None:
+def test_pitfall_attention_sums_to_one_over_frames_and_starts_uniform() -> None:
     torch.manual_seed(0)
     mlfl = MLFL(MLFLConfig(N_LABELS, channels=(8, 8, 8))).eval()
     output = mlfl(spectrum(2, 40), torch.ones(2, 40))
@@ -188,7 +188,7 @@ def test_tags_are_the_embedding_pooled_under_the_attention(pair) -> None:
             assert found[clip, label].item() == pytest.approx(expected.item(), abs=1e-4)
 
 
-def test_temperature_divides_the_attention_but_not_the_frame_score(pair) -> None:
+def test_pitfall_temperature_divides_the_attention_but_not_the_frame_score(pair) -> None:
     mlfl, _ = pair
     assert (mlfl.temperature == 8).all()
     assert (MLFL(MLFLConfig()).temperature == 160).all()
@@ -197,9 +197,19 @@ def test_temperature_divides_the_attention_but_not_the_frame_score(pair) -> None
     torch.testing.assert_close(output.logit * 8, output.frame_logit)
     torch.testing.assert_close(output.frame_logit, mlfl.attention(output.embedding))
     assert (torch.sigmoid(output.frame_logit) - torch.sigmoid(output.logit)).abs().max() > 0.1
+    # an attention that tells frames apart needs logits so far apart that the frame score saturates: of the 50
+    # operating points of a PSDS fewer differ than without the temperature
+    logit = 160 * torch.randn(1, 500, 1, generator=generator(3))
+    thresholds = torch.arange(0.01, 1, 0.02)
+    saturated, flat = (
+        len({int((torch.sigmoid(z) > threshold).sum()) for threshold in thresholds})
+        for z in (logit, logit / 160)
+    )
+    assert saturated < 15
+    assert flat > 40
 
 
-def test_clip_loss_gives_the_attention_bias_no_gradient() -> None:
+def test_pitfall_clip_loss_gives_the_attention_bias_no_gradient() -> None:
     mlfl = tiny_member(N_LABELS, seed=4)[0].double()
     ones = torch.ones(2, 40).double()
     output = mlfl(spectrum(2, 40).double(), ones)
@@ -252,7 +262,7 @@ def test_trailing_tags_end_as_the_clips_tags() -> None:
     torch.testing.assert_close(found[:, -1], pool_tag_logit(logit, evidence, valid))
 
 
-def test_one_tag_changes_the_scores_of_other_labels_too(pair) -> None:
+def test_pitfall_16_one_tag_changes_the_scores_of_other_labels_too(pair) -> None:
     frames = spectrum(1, 40)
     tags = torch.zeros(1, 40, N_LABELS)
     toggled = tags.clone()
@@ -283,7 +293,7 @@ def test_tags_enter_beside_the_spectrum_and_again_before_the_rows() -> None:
     assert torch.equal(seen[1][:, -10:], masked)
 
 
-def test_batch_norms_have_the_published_constants() -> None:
+def test_pitfall_batch_norms_have_the_published_constants() -> None:
     for model, expected in (
         (MLFL(MLFLConfig.small(8)), (0.01, 1e-3)),
         (TagCNN(TagCNNConfig.small(8)), (0.05, 1e-5)),

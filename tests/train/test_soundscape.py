@@ -1,5 +1,6 @@
 """Soundscapes: extents, levels, reproducibility, and the folder that is written."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -16,8 +17,18 @@ from train.commands import mix_soundscapes
 from train.data.bank import read_bank
 from train.data.extents import audible_runs, bridge_gaps, frame_rms, from_db, merge_labels, rms
 from train.data.mixes import mix_folder
-from train.data.soundscape import MixSettings, clip_rng, draw_start, fill, mix_clip, place, scale_to_snr
-from train.data.variety import change_speed, equalise, vary
+from train.data.soundscape import (
+    REAL_LIKE,
+    MixSettings,
+    clip_rng,
+    domain_settings,
+    draw_start,
+    fill,
+    mix_clip,
+    place,
+    scale_to_snr,
+)
+from train.data.variety import change_speed, equalise, limit_band, vary
 
 BANK = Path(__file__).parents[1] / "data" / "bank"
 PLAIN = MixSettings(speed_change=0, tone_db=0)
@@ -135,6 +146,22 @@ def test_a_clip_depends_on_seed_and_index_only():
     assert not np.array_equal(first.waveform, mix_clip(bank, MixSettings(), clip_rng(2, 7)).waveform)
 
 
+def test_plain_clips_are_what_they_always_were():
+    clip = mix_clip(read_bank(BANK, "train"), MixSettings(), clip_rng(1, 1))
+    assert [(event.event_label, event.onset, event.offset) for event in clip.events] == [
+        ("Dishes", 6.0, 6.14),
+        ("Dishes", 6.4, 8.18),
+        ("Speech", 8.3, 10.0),
+    ]
+    assert clip.recordings == [
+        "background/freesound-17808_00.flac",
+        "foreground/Dishes/kitchen20-M-assiettes.wav_00.flac",
+        "foreground/Speech/librispeech-533_00.flac",
+    ]
+    samples = [0.002311, -0.001756, 0.004137, 0.002311, -0.001756, 0.003682, 0.002163, -0.080858]
+    assert np.abs(clip.waveform[::20_000] - samples).max() < 2e-5
+
+
 def test_event_counts_follow_their_weights():
     bank = read_bank(BANK, "train")
     empty = MixSettings(event_weights=(1,))
@@ -154,8 +181,109 @@ def test_speed_and_tone():
     assert vary(tone, 0.0, 0.0, 16_000, np.random.default_rng(1)) is tone
 
 
+def one_event(**others: object) -> MixSettings:
+    """Clips of one whole event as it was recorded, over one background, at a level that no peak lowers."""
+    plain = {"speed_change": 0, "tone_db": 0, "early_start": 0, "kept_share": 1, "level_dbfs": (-60, -60)}
+    return MixSettings(event_weights=(0, 1), distractor_weights=(1,), **{**plain, **others})
+
+
+def test_the_level_over_the_background_is_the_one_drawn_in_a_room_too():
+    bank, found = read_bank(BANK, "train"), []
+    for index in range(20):
+        loud, faint = (
+            mix_clip(bank, one_event(snr_db=(snr, snr), rt60_s=(0.2, 0.6)), clip_rng(1, index))
+            for snr in (7, -200)
+        )
+        background = faint.waveform.astype(np.float64) / rms(faint.waveform)
+        strong = np.abs(background) > 0.5
+        level = np.median(loud.waveform[strong] / background[strong])  # most of the clip is background alone
+        event = loud.waveform / level - background
+        recording = next(r for r in bank.recordings if r.name == loud.recordings[-1]).waveform()
+        found.append(10 * np.log10(np.sum(event**2) / len(recording)))
+    assert max(found) < 7.05
+    assert abs(np.median(found) - 7) < 0.05  # a tail may be cut by the clip's end
+
+
+def test_each_domain_is_mixed_in_its_own_way():
+    assert domain_settings("real") == REAL_LIKE
+    assert domain_settings("synthetic") == MixSettings()
+
+
+def test_reverberation_that_can_be_heard_belongs_to_the_event():
+    bank, lengths = read_bank(BANK, "train"), []
+    mix = one_event(snr_db=(60, 60), rt60_s=(0.5, 0.5), direct_db=(0, 0))
+    for index in range(20):
+        clip = mix_clip(bank, mix, clip_rng(2, index))
+        recording = next(r for r in bank.recordings if r.name == clip.recordings[-1])
+        dry = audible_runs(recording.waveform())
+        dry_s = 0.02 * (dry[-1, 1] - dry[0, 0])
+        wet_s = clip.events[-1].offset - clip.events[0].onset
+        if clip.events[-1].offset < 9.9:
+            lengths.append(wet_s - dry_s)
+            assert -0.1 < wet_s - dry_s < 0.5
+    assert np.mean(lengths) > 0.1
+
+
+def spectrum_db(waveform: np.ndarray, hz: float) -> float:
+    """Level around a frequency, a third of an octave wide."""
+    frequencies = np.fft.rfftfreq(len(waveform), 1 / 16_000)
+    inside = (frequencies > hz * 2 ** (-1 / 6)) & (frequencies < hz * 2 ** (1 / 6))
+    return float(10 * np.log10(np.mean(np.abs(np.fft.rfft(waveform.astype(np.float64))[inside]) ** 2)))
+
+
+def test_a_clip_keeps_to_its_band():
+    bank = read_bank(BANK, "train")
+    narrow = MixSettings(low_cut_hz=(300, 300), high_cut_hz=(3_000, 3_000))
+    wide = MixSettings(low_cut_hz=(1, 1), high_cut_hz=(50_000, 50_000))
+    for index in range(4):
+        limited, whole = (mix_clip(bank, mix, clip_rng(1, index)).waveform for mix in (narrow, wide))
+        change = {
+            hz: spectrum_db(limited, hz) - spectrum_db(whole, hz) for hz in (100, 300, 1_000, 3_000, 6_000)
+        }
+        assert -5 < change[300] - change[1_000] < -1.5
+        assert -5 < change[3_000] - change[1_000] < -1.5
+        assert change[100] - change[1_000] < -25
+        assert change[6_000] - change[1_000] < -20
+
+
+def test_the_band_is_limited_without_delay():
+    click = np.zeros(16_001, np.float32)
+    click[8_000] = 1.0
+    limited = limit_band(click, 100.0, 4_000.0, 16_000)
+    assert np.abs(limited).argmax() == 8_000
+    assert np.abs(limited - limited[::-1]).max() < 1e-4
+    noise = np.random.default_rng(1).normal(0, 1, 5_000).astype(np.float32)
+    assert np.abs(limit_band(noise, 0.0, np.inf, 16_000) - noise).max() < 1e-5
+
+
+def test_what_the_band_takes_away_is_no_event():
+    bank = read_bank(BANK, "train")
+    for index in range(8):
+        heard = mix_clip(bank, one_event(snr_db=(20, 20)), clip_rng(1, index))
+        assert heard.events
+        deaf = one_event(snr_db=(-30, -30), low_cut_hz=(50, 50), high_cut_hz=(3_000, 3_000))
+        assert not mix_clip(bank, deaf, clip_rng(1, index)).events
+
+
+def test_real_like_clips_are_reproducible_and_labelled_on_the_grid():
+    bank = read_bank(BANK, "train")
+    for index in range(5):
+        clip = mix_clip(bank, REAL_LIKE, clip_rng(5, index))
+        again = mix_clip(read_bank(BANK, "train"), REAL_LIKE, clip_rng(5, index))
+        assert np.array_equal(clip.waveform, again.waveform)
+        assert (clip.events, clip.recordings) == (again.events, again.recordings)
+        assert clip.waveform.shape == (160_000,)
+        assert clip.waveform.dtype == np.float32
+        for event in clip.events:
+            assert 0 <= event.onset < event.offset <= 10
+
+
 def test_settings_are_checked():
     for wrong in (
+        {"rt60_s": (0, 1)},
+        {"rt60_s": (1, 0.5)},
+        {"low_cut_hz": (300, 50)},
+        {"direct_db": (3, -3)},
         {"snr_db": (30, 6)},
         {"event_weights": ()},
         {"event_weights": (-1, 2)},
@@ -203,6 +331,21 @@ def test_what_is_missing_is_mixed_and_the_rest_kept(tmp_path: Path):
     assert (mixes.audio / "00000.flac").stat().st_mtime_ns == kept
     with pytest.raises(SedgeError, match="change --out"):
         mix_folder(BANK, tmp_path / "whole", 6, "validation", MixSettings(seed=5))
+
+
+def test_a_journal_from_before_rooms_goes_on(tmp_path: Path):
+    mixes = mix_folder(BANK, tmp_path, 2, "train", MixSettings())
+    journal = mixes.strong.with_name("synthetic_mix.jsonl")
+    first, *lines = journal.read_text().splitlines()
+    header = json.loads(first)
+    for name in ("rt60_s", "direct_db", "low_cut_hz", "high_cut_hz"):
+        del header["settings"][name]
+    journal.write_text("\n".join([json.dumps(header), *lines]) + "\n")
+    kept = (mixes.audio / "00000.flac").stat().st_mtime_ns
+    mix_folder(BANK, tmp_path, 2, "train", MixSettings())
+    assert (mixes.audio / "00000.flac").stat().st_mtime_ns == kept
+    with pytest.raises(SedgeError, match="change --out"):
+        mix_folder(BANK, tmp_path, 2, "train", REAL_LIKE)
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path):

@@ -20,6 +20,8 @@ def main(argv: Sequence[str]) -> int:
     n_labels = len(clips.event_labels)
     config = MLFLConfig.small(n_labels) if args.preset == "small" else MLFLConfig(n_labels)
     folder = args.out / "mlfl" / str(args.seed)
-    path = train_mlfl(clips, folder, config, MLFLSettings(), AugmentSettings(), loop)
+    # one set with strong labels alone: no domain to adapt to, no unlabelled clips for a teacher
+    settings = MLFLSettings(synthetic_clip_weight=1.0, mixup_share=0.0, consistency_weight=0.0)
+    path = train_mlfl(clips, folder, config, settings, AugmentSettings(), loop)
     Console().print(f"model: {path}", soft_wrap=True, highlight=False)
     return EXIT_DONE

@@ -1,20 +1,17 @@
 """What the commands that train a model share: their arguments, and the clips."""
 
-import os
-import shutil
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 import tyro
 from rich.progress import track
 
-from edge_app.core.errors import SedgeError
 from train.data.clips import ClipSet, find_set, prepare_clips
-from train.loop import LoopSettings
+from train.device import Precision, check_compiler
+from train.loop_settings import BatchSettings, LoopSettings
+from train.schedule import ScheduleSettings
 from train.settings import checked
 
 
@@ -39,7 +36,7 @@ class TrainArguments:
     """Seed of weights, order and augmentation; the model's folder has its name."""
     checkpoint_steps: int = 100
     """Steps between checkpoints: the most that a kill can cost."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
     """Arithmetic of the network; `auto` takes bfloat16 where the processor has instructions for it."""
     threads: int = 2
     """Processor threads."""
@@ -49,18 +46,17 @@ class TrainArguments:
 
 def loop_settings(args: TrainArguments) -> LoopSettings:
     """Settings of the training loop. Raises SedgeError for what is out of range or cannot be had here."""
+    batch = checked(BatchSettings, {"synthetic": "batch-size"}, synthetic=args.batch_size)
+    schedule = checked(ScheduleSettings, {"peak": "learning-rate"}, peak=args.learning_rate)
     if args.compile:
-        _check_compiler()
-    precision = args.precision
-    if precision == "auto":
-        precision = "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"
+        check_compiler()
     return checked(
         LoopSettings,
         steps=args.steps,
-        batch_size=args.batch_size,
-        learning_rate=args.learning_rate,
+        batch=batch,
+        schedule=schedule,
         checkpoint_steps=args.checkpoint_steps,
-        precision=precision,
+        precision=args.precision,
         seed=args.seed,
         threads=args.threads,
         compile=args.compile,
@@ -74,11 +70,3 @@ def prepared_clips(folder: Path) -> ClipSet:
 
 def _shown(clips: Iterable[Any], count: int) -> Iterable[Any]:
     return track(clips, "decoding clips", count)
-
-
-def _check_compiler() -> None:
-    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-    if shutil.which(compiler) is None:
-        raise SedgeError(
-            f"--compile: expected a C++ compiler, found no {compiler}; install one, or leave the option out"
-        )

@@ -1,10 +1,9 @@
-"""Clips ready for training: all waveforms in one memory-mapped array, with their events."""
+"""Clips ready for training: all waveforms of several sets in one memory-mapped array, with what is known of them."""
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,33 +11,55 @@ import numpy as np
 from jaxtyping import Bool, Int, Int16
 
 from edge_app.core.errors import SedgeError
-from edge_app.core.events import Event, rasterise
+from edge_app.core.events import Event, frame_span
 from edge_app.core.labels import check_labels
-from edge_app.core.logmel import LogMelConfig
-from edge_app.formats.desed_tsv import read_events
-from edge_app.formats.whole_file import whole_file, write_whole
-from train.data.bank import SAMPLE_RATE, read_waveform
-from train.data.desed import CLIP_S, DesedSet
+from edge_app.formats.whole_file import write_whole
+from train.data.bank import SAMPLE_RATE
+from train.data.desed import DesedSet, find_set, find_sets
+from train.data.tables import NAMED_MISSING, SetTable, check_known, hold_out, notice, present, read_set
+from train.data.waveforms import (
+    ARRAY,
+    FULL_SCALE,
+    HOP_LENGTH,
+    Track,
+    audio_fingerprint,
+    decode_clips,
+    read_array,
+)
 
-HOP_LENGTH = LogMelConfig().hop_length
-FULL_SCALE = 32_768
-WAVEFORMS = "waveforms.npy"
+__all__ = [
+    "FULL_SCALE",
+    "HOP_LENGTH",
+    "ClipSet",
+    "find_set",
+    "find_sets",
+    "load_clips",
+    "prepare_clips",
+    "prepare_sets",
+]
 TABLE = "clips.json"
-_SCHEMA = 1
-_SLACK_S = 0.1  # recordings cut to 10 s by others' tools can be a little longer
+HELD_OUT = "weak_development"
+"""Name of the set of held-out weak clips."""
+_SCHEMA = 2
+_EVENT_SLACK_S = 0.2  # two events of the real validation set end .11 s after their clip
+_FOREIGN_PREFIX = "merge_separated_"  # released pseudo labels have it before each file name
 
 
 @dataclass(frozen=True)
 class ClipSet:
-    """Clips of one length (padded with zeros) at 16 kHz and their events.
+    """Clips of one length (padded with zeros) at 16 kHz, of several sets, with their events and tags.
 
     `waveforms` is memory-mapped, 32768 being full scale; `n_samples` counts each clip's real samples.
-    `source` is a hash of what they were made from.
+    `filenames` are those of each set's own table, `sets` the set of each clip. `events` are in seconds, none
+    where unknown; `given_tags` are those of weakly labelled clips, None for the others. `source` is a hash of
+    what all of it was made from.
     """
 
     waveforms: Int16[np.ndarray, "clip sample"]
     filenames: tuple[str, ...]
+    sets: tuple[str, ...]
     events: tuple[tuple[Event, ...], ...]
+    given_tags: tuple[tuple[str, ...] | None, ...]
     event_labels: tuple[str, ...]
     n_samples: Int[np.ndarray, " clip"]
     source: str
@@ -50,144 +71,227 @@ class ClipSet:
 
     def frame_valid(self) -> Bool[np.ndarray, "clip frame"]:
         """Which frames are signal; the others are padding."""
-        return np.arange(self.n_frames) < (self.n_samples // HOP_LENGTH)[:, None]
+        return np.arange(self.n_frames) < self._n_valid()[:, None]
 
     def strong_labels(self) -> Bool[np.ndarray, "clip frame label"]:
-        """Activity of each label in each 20 ms frame."""
-        rows = [rasterise(events, self.event_labels, self.n_frames) for events in self.events]
-        return np.stack(rows) & self.frame_valid()[:, :, None]
+        """Activity of each label in each 20 ms frame; each event has one valid frame at least.
 
+        Raises SedgeError where an event has another label.
+        """
+        active = np.zeros((len(self.filenames), self.n_frames, len(self.event_labels)), bool)
+        for clip, (events, n_valid) in enumerate(zip(self.events, self._n_valid(), strict=True)):
+            for event in events:
+                first, end = frame_span(event.onset, event.offset)
+                first = max(0, min(first, n_valid - 1))  # it may begin in the slack after the clip's end
+                active[clip, first : max(first + 1, min(end, n_valid)), self._column(event.event_label)] = (
+                    True
+                )
+        return active
 
-def find_set(folder: Path, split: str = "train", name: str = "synthetic") -> DesedSet:
-    """The set of clips in a folder: audio/ with ground_truth.tsv, or the DESED layout.
+    def tags(self) -> Bool[np.ndarray, "clip label"]:
+        """Labels of each clip: the given tags where there are any given, else those of its events."""
+        tags = np.zeros((len(self.filenames), len(self.event_labels)), bool)
+        for clip, (given, events) in enumerate(zip(self.given_tags, self.events, strict=True)):
+            labels = given if given is not None else {event.event_label for event in events}
+            tags[clip, [self._column(label) for label in labels]] = True
+        return tags
 
-    Raises SedgeError where neither is there.
-    """
-    found = DesedSet.of(folder, split, name)
-    for path in (found.strong, found.audio):
-        if not path.exists():
-            raise SedgeError(
-                f"{folder}: expected ground_truth.tsv and audio/, or the DESED layout; found no {path}"
-            )
-    return found
+    def indices(self, *sets: str) -> Int[np.ndarray, " clip"]:
+        """Indices of the clips of these sets, ascending."""
+        return np.flatnonzero([name in sets for name in self.sets])
+
+    def with_events(self, set_name: str, by_file: Mapping[str, Sequence[Event]]) -> "ClipSet":
+        """These clips with other (pseudo) events, in seconds, for one set; its files that are not named get none.
+
+        Raises SedgeError where a file is not of the set, or an event has another label or starts after its clip.
+        """
+        rows = self.indices(set_name)
+        known = {self.filenames[row] for row in rows}
+        _check_files(set_name, by_file, known)
+        events = list(self.events)
+        for row in rows:
+            events[row] = tuple(by_file.get(self.filenames[row], ()))
+            self._check_events(row, events[row])
+        written = [[name, *map(_written, by_file[name])] for name in sorted(by_file)]
+        source = _hash(self.source, set_name, json.dumps(written))
+        return replace(self, events=tuple(events), source=source)
+
+    def reference(self, set_name: str) -> dict[str, list[Event]]:
+        """Events of each file of a set."""
+        return {self.filenames[row]: list(self.events[row]) for row in self.indices(set_name)}
+
+    def durations(self, set_name: str) -> dict[str, float]:
+        """Duration of each file of a set in seconds, as decoded."""
+        return {
+            self.filenames[row]: float(self.n_samples[row]) / SAMPLE_RATE for row in self.indices(set_name)
+        }
+
+    def _n_valid(self) -> Int[np.ndarray, " clip"]:
+        return self.n_samples // HOP_LENGTH
+
+    def _column(self, label: str) -> int:
+        if label not in self.event_labels:
+            raise SedgeError(f"event label {label!r}: expected one of {list(self.event_labels)}")
+        return self.event_labels.index(label)
+
+    def _check_events(self, row: int, events: Sequence[Event]) -> None:
+        for event in events:
+            self._column(event.event_label)
+            if event.onset > float(self.n_samples[row]) / SAMPLE_RATE + _EVENT_SLACK_S:
+                raise SedgeError(
+                    f"{self.sets[row]} set: {self.filenames[row]}: expected events within "
+                    f"{self.n_samples[row] / SAMPLE_RATE:.3f} s, found one from {event.onset:.3f} s"
+                )
 
 
 def prepare_clips(
     clips: DesedSet,
     out: Path,
     event_labels: Sequence[str] | None = None,
-    track: Callable[[Iterable[Any], int], Iterable[Any]] = lambda done, _: done,
+    track: Track = lambda done, _: done,
+    allow_missing: bool = False,
 ) -> ClipSet:
-    """Decode a set into `out`/waveforms.npy and clips.json, or take what is there if it was made from the same.
+    """Prepare one set with strong labels, as the set "synthetic"; see `prepare_sets`."""
+    return prepare_sets({"synthetic": clips}, out, event_labels, 0.0, track, allow_missing)
 
-    `event_labels` are those of the table unless given; `track` wraps the loop over clips, to show progress.
-    Raises SedgeError where audio is missing or too long, or an event has an unknown label or ends after its clip.
+
+def prepare_sets(
+    sets: Mapping[str, DesedSet],
+    out: Path,
+    event_labels: Sequence[str] | None = None,
+    weak_held_out: float = 0.0,
+    track: Track = lambda done, _: done,
+    allow_missing: bool = False,
+) -> ClipSet:
+    """Decode sets into `out`, one after the other, or take what is there if it was made from the same.
+
+    `event_labels` are all of the tables unless given. The share `weak_held_out` of the weak clips becomes the
+    set "weak_development". `track` wraps the loop over clips, to show progress. A run that was stopped goes on.
+    Raises SedgeError where audio is missing (unless `allow_missing`), broken or too long, or a table is wrong:
+    an event with an unknown label or after its clip, a set without clips.
     """
-    events = read_events(clips.strong)
-    found = sorted({event.event_label for of_clip in events.values() for event in of_clip})
-    event_labels = check_labels(event_labels if event_labels is not None else found)
-    paths = [clips.audio / filename for filename in events]
-    _check_present(clips, paths)
-    source = _fingerprint(clips, paths, event_labels)
+    tables = _read_tables(sets, out, weak_held_out, allow_missing)
+    event_labels = check_labels(event_labels if event_labels is not None else _labels(tables))
+    for rows in tables:
+        check_known(rows, event_labels)
+    source = _fingerprint(tables, event_labels)
     if not _is_made(out, source):
-        out.mkdir(parents=True, exist_ok=True)
-        n_samples = _decode_all(paths, out, track)
-        _check_events(clips.strong, events, n_samples, event_labels)
-        _write_table(out, source, events, n_samples, event_labels)
+        _make(tables, out, event_labels, source, track)
     return load_clips(out)
 
 
 def load_clips(folder: Path) -> ClipSet:
-    """The clips that `prepare_clips` wrote. Raises SedgeError where they are missing or of another version."""
-    table, waveforms = folder / TABLE, folder / WAVEFORMS
-    if not (table.is_file() and waveforms.is_file()):
-        raise SedgeError(f"{folder}: expected {TABLE} and {WAVEFORMS} of prepared clips, found no such files")
+    """The clips that `prepare_sets` wrote. Raises SedgeError where they are missing or of another version."""
+    table = folder / TABLE
+    if not (table.is_file() and (folder / ARRAY).is_file()):
+        raise SedgeError(f"{folder}: expected {TABLE} and {ARRAY} of prepared clips, found no such files")
     rows = json.loads(table.read_text(encoding="utf-8"))
     if rows["schema_version"] != _SCHEMA:
         raise SedgeError(f"{table}: schema_version: expected {_SCHEMA}, found {rows['schema_version']}")
-    events = tuple(tuple(Event(*event) for event in of_clip) for of_clip in rows["events"])
-    n_samples = np.array(rows["n_samples"], np.int64)
-    array = np.load(waveforms, mmap_mode="r")
     return ClipSet(
-        array, tuple(rows["filenames"]), events, tuple(rows["event_labels"]), n_samples, rows["source"]
+        read_array(folder),
+        tuple(rows["filenames"]),
+        tuple(rows["sets"]),
+        tuple(tuple(Event(*event) for event in of_clip) for of_clip in rows["events"]),
+        tuple(None if tags is None else tuple(tags) for tags in rows["given_tags"]),
+        tuple(rows["event_labels"]),
+        np.array(rows["n_samples"], np.int64),
+        rows["source"],
     )
 
 
-def _check_present(clips: DesedSet, paths: Sequence[Path]) -> None:
-    if not paths:
-        raise SedgeError(f"{clips.strong}: expected at least one clip, found none")
-    absent = [path.name for path in paths if not path.is_file()]
-    if absent:
+def _read_tables(
+    sets: Mapping[str, DesedSet], out: Path, weak_held_out: float, allow_missing: bool
+) -> list[SetTable]:
+    if not sets or not 0 <= weak_held_out < 1:
         raise SedgeError(
-            f"{clips.audio}: {len(absent)} files of {clips.strong} are absent: {', '.join(absent)}"
+            f"expected at least one set and a held-out share from 0 to below 1, found {list(sets)}, {weak_held_out}"
         )
+    tables: list[SetTable] = []
+    for name, clips in sets.items():
+        rows = present(read_set(name, clips), out, allow_missing)
+        if name == "weak" and weak_held_out > 0:
+            tables += hold_out(rows, weak_held_out, HELD_OUT)
+        else:
+            tables.append(rows)
+    return tables
 
 
-def _fingerprint(clips: DesedSet, paths: Sequence[Path], event_labels: Sequence[str]) -> str:
-    digest = hashlib.sha256(clips.strong.read_bytes())
-    digest.update("\t".join(event_labels).encode())
-    for path in paths:
-        stat = path.stat()
-        digest.update(f"{path.name}\t{stat.st_size}\t{stat.st_mtime_ns}".encode())
-    return digest.hexdigest()
+def _labels(tables: Sequence[SetTable]) -> list[str]:
+    """All labels of events and tags, sorted."""
+    of_events = {event.event_label for rows in tables for events in rows.events for event in events}
+    return sorted(of_events | {tag for rows in tables for tags in rows.given_tags for tag in tags or ()})
+
+
+def _fingerprint(tables: Sequence[SetTable], event_labels: Sequence[str]) -> str:
+    parts = [str(_SCHEMA), *event_labels]
+    for rows in tables:
+        parts += [rows.name, audio_fingerprint(rows.paths()), json.dumps(_written_rows(rows))]
+    return _hash(*parts)
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _written_rows(rows: SetTable) -> dict[str, Any]:
+    events = [[_written(event) for event in of_clip] for of_clip in rows.events]
+    return {"filenames": rows.filenames, "events": events, "given_tags": rows.given_tags}
+
+
+def _written(event: Event) -> tuple[float, float, str]:
+    return event.onset, event.offset, event.event_label
 
 
 def _is_made(out: Path, source: str) -> bool:
     table = out / TABLE
-    if not (table.is_file() and (out / WAVEFORMS).is_file()):
+    if not (table.is_file() and (out / ARRAY).is_file()):
         return False
     found: dict[str, Any] = json.loads(table.read_text(encoding="utf-8"))
     return found.get("source") == source and found.get("schema_version") == _SCHEMA
 
 
-def _decode_all(
-    paths: Sequence[Path], out: Path, track: Callable[[Iterable[Any], int], Iterable[Any]]
-) -> list[int]:
-    """Write every clip into the array, two decoded at a time; returns their numbers of samples."""
-    shape = (len(paths), round(CLIP_S * SAMPLE_RATE))
+def _make(
+    tables: Sequence[SetTable], out: Path, event_labels: Sequence[str], source: str, track: Track
+) -> None:
+    out.mkdir(parents=True, exist_ok=True)
     (out / TABLE).unlink(missing_ok=True)
-    n_samples: list[int] = []
-    with whole_file(out / WAVEFORMS) as file, ThreadPoolExecutor(2) as threads:
-        np.lib.format.write_array_header_1_0(file, {"descr": "<i2", "fortran_order": False, "shape": shape})
-        for clip in track(threads.map(_read_clip, paths), len(paths)):
-            padded = np.zeros(shape[1], "<i2")
-            padded[: len(clip)] = clip
-            file.write(padded.tobytes())
-            n_samples.append(len(clip))
-    return n_samples
+    places = [(rows, index) for rows in tables for index in range(len(rows.filenames))]
+    cut: list[int] = []
+
+    def check(clip: int, n_samples: int) -> None:
+        cut.append(_count_late(*places[clip], n_samples))
+
+    n_samples = decode_clips([path for rows in tables for path in rows.paths()], out, check, track)
+    if sum(cut):
+        notice(f"{out}: {sum(cut)} events end up to {_EVENT_SLACK_S} s after their clip and were cut there")
+    written = [_written_rows(rows) for rows in tables]
+    joined = {key: [entry for rows in written for entry in rows[key]] for key in written[0]}
+    sets = [rows.name for rows in tables for _ in rows.filenames]
+    head = {"schema_version": _SCHEMA, "source": source, "event_labels": list(event_labels), "sets": sets}
+    write_whole(out / TABLE, json.dumps({**head, "n_samples": n_samples, **joined}) + "\n")
 
 
-def _read_clip(path: Path) -> Int16[np.ndarray, " sample"]:
-    waveform = read_waveform(path)
-    if len(waveform) > (CLIP_S + _SLACK_S) * SAMPLE_RATE:
-        raise SedgeError(f"{path}: expected at most {CLIP_S:g} s, found {len(waveform) / SAMPLE_RATE:.3f} s")
-    scaled = np.round(waveform[: round(CLIP_S * SAMPLE_RATE)] * FULL_SCALE)
-    return np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+def _count_late(rows: SetTable, index: int, n_samples: int) -> int:
+    """How many events of a clip end after it. Raises SedgeError where one ends more than the slack later."""
+    duration = n_samples / SAMPLE_RATE
+    for event in rows.events[index]:
+        if event.offset > duration + _EVENT_SLACK_S:
+            raise SedgeError(
+                f"{rows.clips.table}: {rows.filenames[index]} {event.onset:.3f} {event.offset:.3f} "
+                f"{event.event_label}: offset: expected at most {duration:.3f} s, the clip's end"
+            )
+    return sum(event.offset > duration + 1 / SAMPLE_RATE for event in rows.events[index])
 
 
-def _check_events(
-    table: Path, events: dict[str, list[Event]], n_samples: Sequence[int], event_labels: Sequence[str]
-) -> None:
-    for (filename, of_clip), length in zip(events.items(), n_samples, strict=True):
-        for event in of_clip:
-            where = f"{table}: {filename} {event.onset:.3f} {event.offset:.3f} {event.event_label}"
-            if event.event_label not in event_labels:
-                raise SedgeError(f"{where}: event label: expected one of {list(event_labels)}")
-            if event.offset > length / SAMPLE_RATE + _SLACK_S:
-                raise SedgeError(
-                    f"{where}: offset: expected at most {length / SAMPLE_RATE:.3f} s, the clip's end"
-                )
-
-
-def _write_table(
-    out: Path, source: str, events: dict[str, list[Event]], n_samples: list[int], event_labels: Sequence[str]
-) -> None:
-    rows = {
-        "schema_version": _SCHEMA,
-        "source": source,
-        "event_labels": list(event_labels),
-        "filenames": list(events),
-        "n_samples": n_samples,
-        "events": [[[e.onset, e.offset, e.event_label] for e in of_clip] for of_clip in events.values()],
-    }
-    write_whole(out / TABLE, json.dumps(rows) + "\n")
+def _check_files(set_name: str, by_file: Mapping[str, Sequence[Event]], known: set[str]) -> None:
+    """Raise SedgeError where a file is not among those of the set, telling of a prefix that would explain it."""
+    unknown = [name for name in by_file if name not in known]
+    if not unknown:
+        return
+    prefixed = sum(name.removeprefix(_FOREIGN_PREFIX) in known for name in unknown)
+    hint = f"; without the prefix {_FOREIGN_PREFIX!r}, {prefixed} of them are" if prefixed else ""
+    raise SedgeError(
+        f"events of the {set_name} set: expected files of its {len(known)}, found {len(unknown)} that are not: "
+        f"{', '.join(unknown[:NAMED_MISSING])}{hint}"
+    )

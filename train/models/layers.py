@@ -1,6 +1,9 @@
 """Parts that the models share: masked convolution blocks and fixed input normalisation."""
 
+from collections.abc import Iterable, Sequence
+
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -92,3 +95,47 @@ class ConvBlock1d(nn.Module):
         """One block; `frame_valid` is 1 on real frames, 0 on padding."""
         active = torch.relu(self.norm(self.conv(rows)))
         return active * frame_valid[:, None, :].to(active.dtype)
+
+
+class SpectrumStack(nn.ModuleList):
+    """The 2-D convolutions of FBCRNN and the tag-conditioned CNN, with their pools over mel bands.
+
+    A list of blocks, so that a model's parameters are named `blocks.0.conv.weight` and so on.
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        channels: Sequence[int],
+        kernels: Iterable[tuple[int, int]],
+        pool_after: tuple[int, ...],
+        epsilon: float,
+        momentum: float,
+    ) -> None:
+        inputs = (n_in, *channels[:-1])
+        super().__init__(
+            ConvBlock2d(width_in, width_out, kernel, epsilon, momentum)
+            for width_in, width_out, kernel in zip(inputs, channels, kernels, strict=True)
+        )
+        self.pool_after = pool_after
+
+    def forward(
+        self, planes: Float[Tensor, "batch channel frame mel"], frame_valid: Float[Tensor, "batch frame"]
+    ) -> Float[Tensor, "batch out frame"]:
+        """Rows of every channel and band that is left; bands are halved by maxima after `pool_after` (from 1)."""
+        for number, block in enumerate(self, start=1):
+            planes = block(planes, frame_valid)
+            if number in self.pool_after:
+                planes = F.max_pool2d(planes, (1, 2))
+        return planes.transpose(2, 3).flatten(1, 2)
+
+
+def row_blocks(
+    n_in: int, channels: Sequence[int], kernel: int, epsilon: float, momentum: float
+) -> nn.ModuleList:
+    """1-D convolution blocks of these widths, one after the other."""
+    inputs = (n_in, *channels)
+    return nn.ModuleList(
+        ConvBlock1d(width_in, width_out, kernel, epsilon, momentum)
+        for width_in, width_out in zip(inputs, channels, strict=False)
+    )

@@ -5,9 +5,13 @@ detection" (2020): the attention logit doubles as the frame logit (the specialis
 detection branch and the domain projection are those of Huang et al. (2020), as the DCASE 2021 report uses them.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -28,6 +32,12 @@ class MLFLConfig:
     """Bands pooled after each block; frames are never pooled."""
     projection: int = 64
     """Width of the domain embedding."""
+    attended: tuple[int, ...] | None = None
+    """Disentangled feature: leading components of the embedding that each label attends to and is tagged by, as
+    `disentangled_widths` gives them. None: all components for every label."""
+    batch_norm_momentum: float = 0.01
+    """Weight of the newest batch in the statistics kept for evaluation: .99 in the sense of the published model's
+    framework. Trainings of a few hundred steps need more, or the statistics stay near their start."""
 
     @classmethod
     def small(cls, n_labels: int) -> "MLFLConfig":
@@ -64,11 +74,11 @@ class MLFL(nn.Module):
         self.config = config
         width = config.channels[-1]
         n_bands = config.n_mels // 2
-        # Keras defaults of the published model: momentum .99 there is .01 here
-        self.input_norm = ValidBatchNorm1d(n_bands, eps=1e-3, momentum=0.01)
+        momentum = config.batch_norm_momentum
+        self.input_norm = ValidBatchNorm1d(n_bands, eps=1e-3, momentum=momentum)
         inputs = (1, *config.channels[:-1])
         self.blocks = nn.ModuleList(
-            ConvBlock2d(n_in, n_out, (kernel, kernel), epsilon=1e-3, momentum=0.01)
+            ConvBlock2d(n_in, n_out, (kernel, kernel), epsilon=1e-3, momentum=momentum)
             for n_in, n_out, kernel in zip(inputs, config.channels, config.kernels, strict=True)
         )
         self.pool = nn.MaxPool2d((1, config.mel_pool))
@@ -78,8 +88,12 @@ class MLFL(nn.Module):
         self.tagger = nn.Linear(width, config.n_labels)
         self.detector = nn.Linear(width, config.n_labels)
         self.projector = nn.Linear(width, config.projection, bias=False)
+        attended = attended_widths(config)
         self.temperature: Tensor
-        self.register_buffer("temperature", torch.full((config.n_labels,), float(width)))
+        self.register_buffer("temperature", attended)
+        self.attended: Tensor | None
+        within = torch.arange(width) < attended[:, None]
+        self.register_buffer("attended", within.float() if config.attended else None, persistent=False)
         nn.init.zeros_(self.attention.weight)
         nn.init.zeros_(self.attention.bias)
 
@@ -98,18 +112,53 @@ class MLFL(nn.Module):
     ) -> MLFLOutput:
         """Everything but the pooling, which `pool_tag_logit` does over whatever frames are at hand."""
         embedding = self.encode(log_mel, frame_valid)
-        frame_logit = self.attention(embedding)
+        frame_logit = self._attending(self.attention, embedding)
         return MLFLOutput(
             frame_logit=frame_logit,
             logit=frame_logit / self.temperature,
-            evidence=self.tagger(embedding),
+            evidence=self._attending(self.tagger, embedding),
             detection_logit=self.detector(embedding),
             embedding=embedding,
         )
 
+    def _attending(
+        self, head: nn.Linear, embedding: Float[Tensor, "batch frame channel"]
+    ) -> Float[Tensor, "batch frame label"]:
+        """A head that reads, for each label, the components that the label attends to."""
+        if self.attended is None:
+            return head(embedding)
+        return F.linear(embedding, head.weight * self.attended, head.bias)
+
     def project(self, embedding: Float[Tensor, "batch frame channel"]) -> Float[Tensor, "batch frame domain"]:
         """Domain embedding e = W x."""
         return self.projector(embedding)
+
+
+def attended_widths(config: MLFLConfig) -> Float[Tensor, " label"]:
+    """k_c, the number of components that each label attends to; ValueError where they do not fit the model."""
+    width = config.channels[-1]
+    widths = (width,) * config.n_labels if config.attended is None else config.attended
+    if len(widths) != config.n_labels or not all(1 <= k <= width for k in widths):
+        raise ValueError(f"attended: expected {config.n_labels} numbers from 1 to {width}, found {widths}")
+    return torch.tensor(widths, dtype=torch.float32)
+
+
+def disentangled_widths(n_single: Sequence[float], d: int, m: float) -> tuple[int, ...]:
+    """Components k_c of an embedding of width d for each label: floor(d ((1 - m) f_c + m)), f_c = F_c / max F.
+
+    Lin et al. (2020), disentangled feature; `n_single` is F_c, the label's clips that carry no other label (or more
+    generally the sum of N_ci / i over clips of i labels), and m in 0 ... 1 the share that every label gets. Raises
+    ValueError for a label that would be left without a component.
+    """
+    counts, share = [Fraction(count) for count in n_single], Fraction(str(m))
+    largest = max(counts, default=Fraction(0)) or Fraction(1)
+    widths = tuple(math.floor(d * ((1 - share) * count / largest + share)) for count in counts)
+    for label, width in enumerate(widths):
+        if width < 1:
+            raise ValueError(
+                f"label {label}: {n_single[label]:g} clips and m = {m:g} leave it no component of {d}"
+            )
+    return widths
 
 
 def pool_tag_logit(

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from train.models.layers import ConvBlock1d, ConvBlock2d, InputNormalisation
+from train.models.layers import InputNormalisation, SpectrumStack, row_blocks
 
 TAG_LOGIT_LIMIT = 10.0
 """Tags are clamped to this logit before they condition the model, in training and in the fused graph alike."""
@@ -50,19 +50,13 @@ class TagCNN(nn.Module):
         self.config = config
         self.input_norm = InputNormalisation(config.n_mels)
         norm = {"epsilon": 1e-5, "momentum": 0.05}
-        inputs = (1 + config.n_labels, *config.channels[:-1])
-        self.blocks = nn.ModuleList(
-            ConvBlock2d(n_in, n_out, (3, 3), **norm)
-            for n_in, n_out in zip(inputs, config.channels, strict=True)
-        )
-        self.pool = nn.MaxPool2d((1, 2))
+        kernels = [(3, 3)] * len(config.channels)
+        n_planes = 1 + config.n_labels
+        self.blocks = SpectrumStack(n_planes, config.channels, kernels, config.pool_after, **norm)
         n_bands = config.n_mels // 2 ** len(config.pool_after)
-        row_inputs = (config.channels[-1] * n_bands + config.n_labels, *config.row_channels)
-        self.rows = nn.ModuleList(
-            ConvBlock1d(n_in, n_out, 3, **norm)
-            for n_in, n_out in zip(row_inputs, config.row_channels, strict=False)
-        )
-        self.output = nn.Conv1d(row_inputs[-1], config.n_labels, 3, padding="same")
+        n_rows = config.channels[-1] * n_bands + config.n_labels
+        self.rows = row_blocks(n_rows, config.row_channels, 3, **norm)
+        self.output = nn.Conv1d((n_rows, *config.row_channels)[-1], config.n_labels, 3, padding="same")
 
     def forward(
         self,
@@ -80,11 +74,7 @@ class TagCNN(nn.Module):
         tag_rows = (tags * valid).transpose(1, 2)
         tag_maps = tag_rows[..., None].expand(-1, -1, -1, log_mel.shape[2])
         planes = torch.cat([spectrum[:, None], tag_maps], 1)
-        for number, block in enumerate(self.blocks, start=1):
-            planes = block(planes, frame_valid)
-            if number in self.config.pool_after:
-                planes = self.pool(planes)
-        rows = torch.cat([planes.transpose(2, 3).flatten(1, 2), tag_rows], 1)
+        rows = torch.cat([self.blocks(planes, frame_valid), tag_rows], 1)
         for row in self.rows:
             rows = row(rows, frame_valid)
         return self.output(rows).transpose(1, 2)

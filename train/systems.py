@@ -1,0 +1,192 @@
+"""Stage: what every trained system scores on the development and the reported clips, and how good that is.
+
+How tags enter the tag-conditioned CNN, and whether they gate its output, is chosen once for all systems on the
+development clips. Beside the figures of a tag-conditioned CNN stand those that live tags and true tags would give.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import fmean
+from typing import Any, cast, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+
+from edge_app.formats.whole_file import write_whole
+from train.checkpoint import load_model
+from train.ensemble import make_results, mode_of
+from train.evaluate import FrameScores, psds
+from train.measure import (
+    Measured,
+    TagsByFile,
+    Truth,
+    duration_windows,
+    durations_by_label,
+    measure,
+    tuned_parts,
+)
+from train.models.baseline_crnn import BaselineCRNN
+from train.models.mlfl import MLFL
+from train.models.tag_cnn import TagCNN
+from train.run import Run
+from train.score_store import read_scores, write_scores
+from train.scoring import Gate, TagsAs, Trailing, baseline_scores, by_file, mlfl_scores, tag_cnn_scores
+from train.stages.tag import read_tags
+
+CONDITIONING = "ensemble/conditioning.json"
+SetScores = dict[str, FrameScores]
+"""Frame scores by file, by set."""
+
+
+def choose_conditioning(run: Run) -> None:
+    """Choose how tags condition and gate, by the mean PSDS of all systems on the development clips."""
+    settings = run.recipe.measure
+    ways = [
+        (tags_as, gate)
+        for tags_as in (get_args(TagsAs) if settings.tags_as == "best" else (settings.tags_as,))
+        for gate in (get_args(Gate) if settings.gate == "best" else (settings.gate,))
+    ]
+    quality = {way: fmean(_quality(run, seed, way) for seed in run.recipe.seeds) for way in ways}
+    best = max(ways, key=lambda way: quality[way])
+    tried = [{"tags_as": way[0], "gate": way[1], "mean_psds": round(quality[way], 4)} for way in ways]
+    chosen = {"tags_as": best[0], "gate": best[1], "chosen_on": "development", "tried": tried}
+    (run.folder / CONDITIONING).parent.mkdir(parents=True, exist_ok=True)
+    write_whole(run.folder / CONDITIONING, json.dumps(chosen, indent=2) + "\n")
+
+
+def score_baseline(run: Run, seed: int) -> None:
+    """Frame scores and figures of one baseline, into its folder."""
+    model = cast(
+        BaselineCRNN, load_model(run.folder / f"baseline/{seed}/model.safetensors", "baseline_crnn")[0]
+    )
+    scores, tags = {}, {}
+    for name in run.scored:
+        indices = run.clips.indices(name)
+        rows, clip_tags = baseline_scores(model, run.clips, indices, run.device)
+        scores[name], tags[name] = by_file(run.clips, indices, rows), _tags_by_file(run, name, clip_tags)
+    _write(run, f"baseline/{seed}", scores, measure_sets(run, scores, tags))
+
+
+def score_mlfl(run: Run, seed: int) -> None:
+    """Frame scores and figures of one MLFL as a detector by itself: frame scores times tags (Lin et al. 2020)."""
+    _, tags = read_tags(run.folder / f"tags/{seed}/tags.npz")
+    scores, by_set = {}, {}
+    for name in run.scored:
+        _, raw = read_scores(run.folder / f"tags/{seed}/scores/{name}.npz")
+        by_set[name] = dict(zip(tags[name].filenames, tags[name].tags, strict=True))
+        scores[name] = {filename: clip * by_set[name][filename] for filename, clip in raw.items()}
+    _write(run, f"mlfl/{seed}", scores, measure_sets(run, scores, by_set))
+
+
+def score_tag_cnn(run: Run, seed: int) -> None:
+    """Frame scores and figures of one system, MLFL and tag-conditioned CNN, in the chosen way."""
+    way = read_conditioning(run.folder)
+    tags = _mlfl_tags(run, seed)
+    scores = {name: _tag_cnn(run, seed, name, tags[name], way) for name in run.scored}
+    figures = measure_sets(run, scores)
+    figures["conditioning"] = {"tags_as": way[0], "gate": way[1]}
+    extra: list[tuple[bool, str, Callable[[str], np.ndarray]]] = [
+        (run.recipe.measure.live, "live_tags", lambda name: _live_tags(run, seed, name)),
+        (run.recipe.measure.true_tags, "true_tags", lambda name: _true_tags(run, name)),
+    ]
+    for is_wanted, key, tags_of in extra:
+        if is_wanted:
+            others = {name: _tag_cnn(run, seed, name, tags_of(name), way) for name in run.scored}
+            figures[key] = {
+                name: value for name, value in measure_sets(run, others).items() if name != "also"
+            }
+    _write(run, f"tag_cnn/{seed}", scores, figures)
+
+
+def measure_sets(
+    run: Run, scores: Mapping[str, FrameScores], tags: Mapping[str, TagsByFile] | None = None
+) -> Measured:
+    """Figures on the reported sets: those of the first, and those of others under `also`."""
+    settings, labels = run.recipe.measure, run.clips.event_labels
+    windows = fixed_windows(run)
+    development = (scores["development"], truth_of(run, "development"))
+    measured = {}
+    for name in run.reported:
+        truth = truth_of(run, name)
+        mode, of_set = mode_of(run.recipe.ensemble, truth), tags[name] if tags else None
+        parts = tuned_parts(scores[name], truth, labels, mode, development)
+        measured[name] = measure(scores[name], truth, labels, parts, mode, windows, of_set, settings.at_50)
+    first, *others = run.reported
+    return {"set": first, **measured[first], "also": {name: measured[name] for name in others}}
+
+
+def ensemble_systems(run: Run) -> None:
+    """Rank the systems, and write Results 1 to 4."""
+    folders = {str(seed): run.folder / f"tag_cnn/{seed}/scores" for seed in run.recipe.seeds}
+    systems = {
+        seed: {name: read_scores(folder / f"{name}.npz")[1] for name in run.scored}
+        for seed, folder in folders.items()
+    }
+    truths = {name: truth_of(run, name) for name in run.scored}
+    labels, settings = run.clips.event_labels, run.recipe.ensemble
+    make_results(systems, truths, labels, settings, run.folder / "ensemble", fixed_windows(run))
+
+
+def fixed_windows(run: Run) -> dict[str, int]:
+    """Medians by the rule of durations, from the synthetic training clips."""
+    labels = run.clips.event_labels
+    return duration_windows(durations_by_label(run.clips.reference("synthetic"), labels))
+
+
+def truth_of(run: Run, name: str) -> Truth:
+    """Events and durations of a set."""
+    return Truth(run.clips.reference(name), run.clips.durations(name))
+
+
+def read_conditioning(folder: Path) -> tuple[TagsAs, Gate]:
+    """How tags condition and gate in a run, as `choose_conditioning` wrote it."""
+    chosen = json.loads((folder / CONDITIONING).read_text(encoding="utf-8"))
+    return chosen["tags_as"], chosen["gate"]
+
+
+def _quality(run: Run, seed: int, way: tuple[TagsAs, Gate]) -> float:
+    """Mean of both PSDS on the development clips, of scores as they are."""
+    scores = _tag_cnn(run, seed, "development", _mlfl_tags(run, seed)["development"], way)
+    truth = truth_of(run, "development")
+    area = psds(scores, truth.reference, truth.durations, run.clips.event_labels)
+    return (area.psds1 + area.psds2) / 2
+
+
+def _tag_cnn(
+    run: Run, seed: int, name: str, tags: Float32[np.ndarray, "..."], way: tuple[TagsAs, Gate]
+) -> FrameScores:
+    model = cast(TagCNN, load_model(run.folder / f"tag_cnn/{seed}/model.safetensors", "tag_cnn")[0])
+    indices = run.clips.indices(name)
+    rows = tag_cnn_scores(model, run.clips, indices, tags, *way, device=run.device)
+    return by_file(run.clips, indices, rows)
+
+
+def _mlfl_tags(run: Run, seed: int) -> dict[str, Float32[np.ndarray, "clip label"]]:
+    _, tags = read_tags(run.folder / f"tags/{seed}/tags.npz")
+    return {name: of_set.tags for name, of_set in tags.items()}
+
+
+def _live_tags(run: Run, seed: int, name: str) -> Float32[np.ndarray, "clip frame label"]:
+    """MLFL's tags pooled over the past alone."""
+    model = cast(MLFL, load_model(run.folder / f"mlfl/{seed}/model.safetensors", "mlfl")[0])
+    trailing = mlfl_scores(model, run.clips, run.clips.indices(name), run.device, Trailing()).trailing
+    assert trailing is not None
+    return trailing
+
+
+def _true_tags(run: Run, name: str) -> Float32[np.ndarray, "clip label"]:
+    return run.clips.tags()[run.clips.indices(name)].astype(np.float32)
+
+
+def _tags_by_file(run: Run, name: str, tags: Float32[np.ndarray, "clip label"]) -> TagsByFile:
+    filenames = [run.clips.filenames[clip] for clip in run.clips.indices(name)]
+    return dict(zip(filenames, tags, strict=True))
+
+
+def _write(run: Run, folder: str, scores: Mapping[str, FrameScores], figures: dict[str, Any]) -> None:
+    torch.set_num_threads(run.threads)
+    for name, of_set in scores.items():
+        write_scores(run.folder / folder / "scores" / f"{name}.npz", of_set, run.clips.event_labels)
+    write_whole(run.folder / folder / "metrics.json", json.dumps(figures, indent=1) + "\n")
