@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from edge_app.core.errors import SedgeError
 from edge_app.formats.whole_file import whole_file
+from train import distributed
 from train.models.baseline_crnn import BaselineCRNN, BaselineCRNNConfig
 from train.models.fbcrnn import FBCRNN, FBCRNNConfig
 from train.models.mlfl import MLFL, MLFLConfig
@@ -50,7 +51,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def save_model(
     path: Path, kind: str, model: nn.Module, event_labels: tuple[str, ...], about: dict[str, Any]
 ) -> None:
-    """Write a model with everything that rebuilds it, and what else is to be known `about` it."""
+    """Write a model with everything that rebuilds it, and what else is to be known `about` it.
+
+    Where several processes train it, the first one writes.
+    """
+    if not distributed.is_first():
+        return
     description = {"model": kind, "config": asdict(model.config), "event_labels": event_labels, **about}  # type: ignore[call-overload]
     write_tensors(path, dict(model.state_dict()), description)
 

@@ -206,7 +206,9 @@ def test_operating_points_without_a_threshold_of_their_own_are_refused(
 
 
 def test_clips_that_only_the_durations_list_are_silent_if_that_is_said(folder: Path, tmp_path: Path) -> None:
-    scores = noisy(random_table(n_clips=24), noise=1.2)
+    scores = noisy(random_table(n_clips=24), noise=0.3)
+    for clip in list(scores.values())[::3]:
+        clip[120:160] = 0.99  # false alarms
     names = [*scores, *(f"silent_{clip}.wav" for clip in range(8))]
     write_durations(folder / "durations.tsv", dict.fromkeys(names, N_FRAMES * FRAME_S))
     silence = {name: np.full((N_FRAMES, 2), 0.01, np.float32) for name in names[24:]}

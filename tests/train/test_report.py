@@ -33,7 +33,10 @@ from train.tune import Grid
 
 DEMO = Path(__file__).parents[2] / "edge_app" / "demo"
 RENAMED = {"Dishes": 'Dishes & <b>cups</b> "$x$"'}
-SECTIONS = ["table-1", "systems", "decoding", "ablation", "labels", "psd-roc", "training", "examples", "pseudo-labels", "settings", "provenance"]
+SECTIONS = [
+    "table-1", "systems", "decoding", "ablation", "labels", "psd-roc",
+    "training", "examples", "pseudo-labels", "settings", "provenance",
+]  # fmt: skip
 FEW = Grid(
     median_frames=(1, 7, 21),
     threshold_on=(0.3, 0.5, 0.7),
@@ -357,15 +360,14 @@ def test_area_under_the_curve_is_the_psds(evaluated: Evaluated, name: str) -> No
 
 
 def test_measured_figures_are_of_the_scores_that_are_drawn(evaluated: Evaluated, run: Path) -> None:
-    measured = figures(run, "ensemble/result1")
-    halves = [[name for name in evaluated.scores if name.startswith(half)] for half in ("a_", "b_")]
-    areas = []
-    for half in halves:
-        of = [
-            {name: table[name] for name in half}
-            for table in (evaluated.smoothed, evaluated.reference, evaluated.durations)
-        ]
-        areas.append(psd_roc(*of, evaluated.event_labels, SCENARIOS["psds2"]).effective.area)
+    measured, areas, smoothed = figures(run, "ensemble/result1"), [], evaluated.smoothed
+    assert smoothed is not None
+    for half in ("a_", "b_"):
+        scores = {name: clip for name, clip in smoothed.items() if name.startswith(half)}
+        reference = {name: evaluated.reference[name] for name in scores}
+        durations = {name: evaluated.durations[name] for name in scores}
+        curves = psd_roc(scores, reference, durations, evaluated.event_labels, SCENARIOS["psds2"])
+        areas.append(curves.effective.area)
     assert fmean(areas) == pytest.approx(measured["psds2"], abs=1e-9)
 
 

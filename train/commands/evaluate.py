@@ -115,7 +115,7 @@ def read_operating_points(folder: Path) -> dict[float, Events]:
     Raises SedgeError for a file whose name does not end in a threshold in 0...1, and for one threshold twice.
     """
     found: dict[float, Path] = {}
-    for path in sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith(".")):
+    for path in sorted(path for path in folder.glob("*") if path.is_file() and not _is_hidden(path)):
         threshold = threshold_of(path)
         if threshold in found:
             raise SedgeError(
@@ -126,6 +126,11 @@ def read_operating_points(folder: Path) -> dict[float, Events]:
     if not found:
         raise SedgeError(f"{folder}: expected tables of detected events, found none")
     return {threshold: read_events(found[threshold], instants=True) for threshold in sorted(found)}
+
+
+def _is_hidden(path: Path) -> bool:
+    """Whether a name begins with a dot, and not with a threshold such as .51."""
+    return re.match(r"\.\D", path.name) is not None
 
 
 def threshold_of(path: Path) -> float:
@@ -156,7 +161,7 @@ def _read_truth(args: Evaluate) -> tuple[Truth, Truth]:
         return Truth(reference, durations), Truth(reference, durations)
     check_files("durations", durations, [*reference, *silent])
     alone = {filename: durations[filename] for filename in reference}
-    return Truth(reference, alone), Truth({**reference, **{f: () for f in silent}}, durations)
+    return Truth(reference, alone), Truth({**reference, **dict.fromkeys(silent, ())}, durations)
 
 
 def _check_with_hint(name: str, files: Mapping[str, Any], reference: Events, hint: str) -> None:

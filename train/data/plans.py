@@ -68,8 +68,9 @@ def mix_sets(
     """Mix the planned sets (some of `MIXED_SETS`) into `out` in the DESED layout; what is there already is kept.
 
     The "development" set has groups of recordings of the bank's train split that no training set has: about
-    `hold_out_share` of them; without that set, none are held out. The two domains have different backgrounds. Where a bank is too small for
-    either, a notice on stderr says so. Raises SedgeError where the bank, the plan or `out` is unfit.
+    `hold_out_share` of them (none are held out where that set is not planned). The two domains have different
+    backgrounds. Where a bank is too small for either, a notice on stderr says so.
+    Raises SedgeError where the bank, the plan or `out` is unfit.
     """
     if not plan or not 0 <= hold_out_share < 1:
         raise SedgeError(

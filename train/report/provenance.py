@@ -40,7 +40,7 @@ def pseudo_section(run: Path) -> Section:
     if quality is None:
         section.blocks.append(
             Missing(
-                "How good the pseudo labels are is not known (pseudo/quality.json): that needs clips whose truth is."
+                "How good the pseudo labels are is not known (pseudo/quality.json): the true events are not there."
             )
         )
     else:

@@ -26,7 +26,8 @@ def published_section(rows: Sequence[Row], set_name: str) -> Section:
         Text(
             "The published figures are on the validation set of DESED. Unless this run reports on the same clips, the "
             "columns do not compare with each other: the gains over the baseline do, within limits. Published PSDS are "
-            "of 50 thresholds; those of this run are exact, over all thresholds (the others stand below)."
+            "of 50 thresholds; those of this run are exact, over all thresholds. Those of 50 stand under Other ways of "
+            "measuring."
         )
     )
     missing = [row.name for row in rows if row.group == "result" and not row.by_seed]
@@ -41,7 +42,7 @@ def thresholds_sentence(rows: Sequence[Row]) -> str:
     told = _told(rows, "tuned_on")
     if not told:
         return "How the thresholds of this run were tuned is not recorded in its figures."
-    return f"Thresholds and filters of this run were tuned on: {'; '.join(told)}."
+    return f"Thresholds and filters of this run: {'; '.join(told)}."
 
 
 def systems_section(rows: Sequence[Row], run: Path) -> Section:

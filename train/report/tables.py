@@ -54,9 +54,9 @@ def shown(value: float) -> str:
 
 
 def gained(difference: float) -> str:
-    """A difference to three digits, with its sign; none where it rounds to nothing."""
+    """A difference to three digits, with its sign."""
     text = f"{difference:+.3f}"
-    return "±0.000" if text in ("+0.000", "-0.000") else text.replace("-", "−")
+    return text.replace("-", "−") if float(text) else "+0.000"
 
 
 def spread_cell(spread: Spread | None) -> Cell:
@@ -81,7 +81,7 @@ def published_table(rows: Sequence[Row], set_name: str) -> Table:
     heads = [FIGURES[figure] for figure in HEADLINE]
     groups = [("", 1), ("As published, DESED validation", 3), (f"This run, {set_name}", 3)]
     caption = (
-        "Table 1 of the report beside this run. Small figures: gain over the baseline of the same columns."
+        "Table 1 of Tian et al. (2021) beside this run. Small figures: gain over the same columns' baseline."
     )
     return Table(caption, ["Model", *heads, *heads], body, groups)
 

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from edge_app.core.errors import SedgeError
-from train import distributed
 from train.augment import AugmentSettings
 from train.batches import Batch, BatchMaker
 from train.checkpoint import save_model
@@ -81,8 +80,7 @@ def train_fbcrnn(
     trained = train(model, loss_terms, loop, folder, run, quality=tagging_quality(clips))
     path = folder / "model.safetensors"
     about = {"seed": loop.seed, "steps": loop.steps, "clips": clips.source, "n_clips": len(clips.filenames)}
-    if distributed.is_first():
-        save_model(path, "fbcrnn", trained.average, clips.event_labels, about)
+    save_model(path, "fbcrnn", trained.average, clips.event_labels, about)
     return path
 
 
