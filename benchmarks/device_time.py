@@ -5,7 +5,6 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import torch
-from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 Work = Callable[[], object]
@@ -51,6 +50,6 @@ def busy_s(work: Work, count: int) -> float | None:
     spent_us = [
         event.device_time_total
         for event in profiler.events() or ()
-        if event.device_type == DeviceType.CUDA and not event.is_user_annotation
+        if event.device_type.name == "CUDA" and not event.is_user_annotation
     ]
     return sum(spent_us) / 1e6 / count if spent_us else None

@@ -55,12 +55,11 @@ def labelled_clips(recipe: Recipe) -> int:
     """Clips that go through windowed detection: those it is tuned on, and those that get pseudo labels."""
     counts = clip_counts(recipe.data)
     tuned_on = min(recipe.pseudo_label.choose_clips, counts.get("development", 0))
-    return tuned_on + counts.get("weak", 0) + counts.get("unlabelled", 0)
+    weak = round(counts.get("weak", 0) * (1 - recipe.data.weak_held_out))
+    return tuned_on + weak + counts.get("unlabelled", 0)
 
 
 def clip_counts(data: DataRecipe) -> dict[str, int]:
-    """Clips of each set of a recipe: as it mixes them, else as DESED was published, without the held-out weak ones."""
+    """Clips of each set of a recipe: as it mixes them, else as DESED was published."""
     published = {name: known.clips for name, known in PUBLISHED.items() if known.clips is not None}
-    counts = {name: plan.clips for name, plan in data.mix.items()} or published
-    held_out = round(counts.get("weak", 0) * data.weak_held_out)
-    return {name: count - held_out if name == "weak" else count for name, count in counts.items()}
+    return {name: plan.clips for name, plan in data.mix.items()} or published

@@ -150,9 +150,7 @@ def _baseline(recipe: Recipe, clips: ClipSet, loop: LoopSettings, device: torch.
 def _mlfl_config(recipe: Recipe, clips: ClipSet) -> MLFLConfig:
     stage = recipe.mlfl
     momentum = stage.batch_norm_momentum
-    config = preset_config(
-        MLFLConfig, stage.preset, len(clips.event_labels), batch_norm_momentum=momentum
-    )
+    config = preset_config(MLFLConfig, stage.preset, len(clips.event_labels), batch_norm_momentum=momentum)
     return disentangled(config, clips, stage.loss)
 
 
@@ -164,7 +162,7 @@ def _mapped_waveforms(path: Path, n_clips: int) -> Int16[NDArray[np.int16], "cli
     array = np.lib.format.open_memmap(path, "w+", np.int16, (n_clips, n_samples))
     array[:] = cut[np.arange(n_clips) % len(cut)]
     array.flush()
-    return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
+    return np.load(path, mmap_mode="r")
 
 
 def _random_events(event_labels: tuple[str, ...], rng: np.random.Generator) -> tuple[Event, ...]:

@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "check what detection needs, and say how to mend what is wrong",
     ),
     "train": ("train.commands.train:main", "train the whole system of a recipe, from clips to a report"),
+    "ablate": ("train.commands.ablate:main", "train the MLFL without one ingredient at a time"),
     "train-models": ("train.commands.train_models:main", "list the models and their sizes"),
     "desed-check": (
         "train.commands.desed_check:main",
@@ -55,6 +56,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench-latency": ("benchmarks.latency:main", "time a live step against recomputing the window"),
     "bench-throughput": ("benchmarks.throughput:main", "time the scoring of files and of a live stream"),
     "bench-memory": ("benchmarks.memory:main", "measure peak memory on long recordings"),
+    "bench-training": (
+        "benchmarks.training:main",
+        "time training steps of each model, and what they spend outside the network",
+    ),
 }
 
 GROUPS = {

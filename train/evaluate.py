@@ -6,7 +6,7 @@ makes their inputs alike and refuses what they would silently drop.
 
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -186,8 +186,10 @@ def psds(
         filename: [(event.onset, event.offset, event.event_label) for event in merged(events, touching=True)]
         for filename, events in reference.items()
     }
-    values = [_exact(tables, truth, dict(durations), scenario) for scenario in (SCENARIO_1, SCENARIO_2)]
-    (psds1, labels1), (psds2, labels2) = values
+    (psds1, labels1), (psds2, labels2) = (
+        _exact(tables, truth, dict(durations), _for_labels(scenario, heard))
+        for scenario in (SCENARIO_1, SCENARIO_2)
+    )
     return Psds(psds1, psds2, _for_all(labels1, event_labels), _for_all(labels2, event_labels))
 
 
@@ -208,9 +210,9 @@ def psds_at_operating_points(
         check_known_files("detections", point, reference)
         check_labels_known("detections", point, event_labels)
     truth, points = _merged_frame(reference, heard), [_merged_frame(point, heard) for point in detections]
+    scenarios = [_for_labels(scenario, heard) for scenario in (SCENARIO_1, SCENARIO_2)]
     (psds1, labels1, repeated), (psds2, labels2, _) = (
-        _at_points(points, _evaluation(truth, durations, scenario), scenario)
-        for scenario in (SCENARIO_1, SCENARIO_2)
+        _at_points(points, _evaluation(truth, durations, scenario), scenario) for scenario in scenarios
     )
     return Psds(psds1, psds2, _for_all(labels1, event_labels), _for_all(labels2, event_labels), repeated)
 
@@ -348,6 +350,11 @@ def _merged_frame(by_file: EventsByFile, labels: Collection[str]) -> pd.DataFram
     return table.astype({"onset": float, "offset": float})
 
 
+def _for_labels(scenario: Scenario, heard: Sequence[str]) -> Scenario:
+    """The scenario without cross-triggers where there is one label: both programs fail on what cannot occur."""
+    return scenario if len(heard) > 1 else replace(scenario, cttc=None, alpha_ct=0.0)
+
+
 def _evaluation(truth: pd.DataFrame, durations: Mapping[str, float], scenario: Scenario) -> PSDSEval:
     clips = pd.DataFrame({"filename": list(durations), "duration": list(durations.values())})
     return PSDSEval(
@@ -363,16 +370,17 @@ def _at_points(
     points: Sequence[pd.DataFrame], evaluation: PSDSEval, scenario: Scenario
 ) -> tuple[float, dict[str, float], int]:
     """PSDS of one scenario, the areas of its labels, and how many points repeat another."""
+    labels = [label for label in evaluation.class_names if label != WORLD]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # repeated points are counted, the rest is pandas'
         for point in points:
             evaluation.add_operating_point(point)
-        # of a single label psds_eval takes the mean of no cross-triggers, which is no number
-        alpha_ct = scenario.alpha_ct if len(evaluation.class_names) > 2 else 0.0
-        value = evaluation.psds(alpha_ct, scenario.alpha_st, MAX_EFPR).value
-        _, _, curves = evaluation.psd_roc_curves(alpha_ct)
+        over_fpr, _, over_efpr = evaluation.psd_roc_curves(scenario.alpha_ct)
+        value = evaluation.psds(scenario.alpha_ct, scenario.alpha_st, MAX_EFPR).value
+    # of one label psds_eval takes the mean of no cross-triggers, which is no number
+    curves = over_efpr if len(labels) > 1 else over_fpr
     edges = np.append(curves.xp[curves.xp < MAX_EFPR], MAX_EFPR)
     areas = curves.yp[:, : len(edges) - 1] @ np.diff(edges) / MAX_EFPR
-    labels = [label for label in evaluation.class_names if label != WORLD]
     per_label = {label: float(area) for label, area in zip(labels, areas, strict=True)}
-    return float(value), per_label, len(points) - evaluation.num_operating_points()
+    whole = float(value) if len(labels) > 1 else per_label[labels[0]]
+    return whole, per_label, len(points) - evaluation.num_operating_points()

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from train.scoring import Gate, TagsAs
 
@@ -12,14 +12,20 @@ class MeasureSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tags_as: TagsAs | Literal["best"] = "best"
-    """Tags that condition the tag-conditioned CNN; `best` takes the way with the higher PSDS on the development clips,
-    for all systems alike."""
+    tags_as: TagsAs | Literal["best"] = "soft"
+    """Tags that condition the tag-conditioned CNN: soft, as a bundle has them, since PSDS needs low operating points;
+    binary ones are measured beside. `best` takes the way with the higher PSDS on the development clips."""
     gate: Gate | Literal["best"] = "best"
-    """Whether its output is multiplied by the tags; `best` as above."""
+    """Whether its output is multiplied by the tags; `best` as above, for all systems alike."""
     at_50: bool = True
     """Also PSDS at 50 thresholds by psds_eval, beside the exact one."""
     live: bool = True
     """Also with tags pooled over the past alone, as live detection has them."""
     true_tags: bool = True
     """Also with the true tags, which nobody has at inference: how much better tags could give."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "MeasureSettings":
+        if (self.tags_as, self.gate) in (("soft", "binary"), ("binary", "soft")):
+            raise ValueError(f"gate: expected none, best or {self.tags_as} as tags_as is, found {self.gate}")
+        return self

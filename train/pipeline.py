@@ -25,6 +25,7 @@ from train.run import DATA, MIXES, PSEUDO, Run, preset_config
 from train.stages.baseline import train_baseline
 from train.stages.fbcrnn import train_fbcrnn
 from train.stages.mlfl import train_mlfl
+from train.stages.mlfl_settings import MLFLSettings
 from train.stages.tag import tag_clips
 from train.stages.tag_cnn import train_tag_cnn
 from train.systems import (
@@ -65,7 +66,7 @@ def run_stages(run: Run, first: str | None = None, until: str | None = None) -> 
     for unit in units(run):
         if until is not None and STAGES.index(unit.stage) > STAGES.index(until):
             return
-        _perform(ledger, unit)
+        perform(ledger, unit)
 
 
 def stages_after(first: str) -> list[str]:
@@ -84,16 +85,16 @@ def units(run: Run) -> Iterator[Unit]:
     if run.pseudo_labelled:
         yield from (_fbcrnn_unit(run, seed) for seed in run.fbcrnn_seeds)
         yield _pseudo_label_unit(run)
-    yield from (_mlfl_unit(run, seed) for seed in run.recipe.seeds)
+    yield from (mlfl_unit(run, seed) for seed in run.recipe.seeds)
     yield from (_tag_unit(run, seed) for seed in run.recipe.seeds)
     yield from (_tag_cnn_unit(run, seed) for seed in run.recipe.seeds)
     yield from _ensemble_units(run)
-    yield _report_unit(run)
+    yield report_unit(run)
 
 
 def _prepare_unit(run: Run) -> Unit:
     recipe = run.recipe.data
-    settings = recipe.model_dump(mode="json", exclude={"workers", "desed", "bank", "validation"})
+    settings = recipe.model_dump(mode="json", exclude={"workers", "desed", "also", "bank", "validation"})
     return Unit(
         name=DATA,
         stage="prepare",
@@ -150,18 +151,21 @@ def _pseudo_label_unit(run: Run) -> Unit:
     )
 
 
-def _mlfl_unit(run: Run, seed: int) -> Unit:
-    recipe, name = run.recipe.mlfl, f"mlfl/{seed}"
-    loop = _seeded(recipe.loop, seed)
+def mlfl_unit(
+    run: Run, seed: int, folder: str = "mlfl", stage: str = "mlfl", loss: MLFLSettings | None = None
+) -> Unit:
+    """Training of MLFL into `folder`/<seed>, with the recipe's losses or with `loss` and all else the same."""
+    recipe, name = run.recipe.mlfl, f"{folder}/{seed}"
+    loop, losses = _seeded(recipe.loop, seed), loss or recipe.loss
     momentum = recipe.batch_norm_momentum
     config = preset_config(MLFLConfig, recipe.preset, run.n_labels, batch_norm_momentum=momentum)
 
     def work() -> None:
         clips = run.with_fbcrnn_labels()
-        train_mlfl(clips, run.folder / name, config, recipe.loss, recipe.augment, loop)
+        train_mlfl(clips, run.folder / name, config, losses, recipe.augment, loop)
 
-    settings = {"config": config, "loss": recipe.loss, "augment": recipe.augment, "loop": loop}
-    return _training_unit("mlfl", name, settings, (CLIPS, *run.pseudo_tables), work, student=True)
+    settings = {"config": config, "loss": losses, "augment": recipe.augment, "loop": loop}
+    return _training_unit(stage, name, settings, (CLIPS, *run.pseudo_tables), work, student=True)
 
 
 def _tag_unit(run: Run, seed: int) -> Unit:
@@ -174,7 +178,7 @@ def _tag_unit(run: Run, seed: int) -> Unit:
         reads=(CLIPS, checkpoint),
         writes=tuple(
             f"{name}/{file}"
-            for file in ("tags.npz", "windows.json", "weak.tsv", "unlabelled.tsv", *_score_files(run))
+            for file in ("tags.npz", "windows.json", "weak.tsv", "unlabelled.tsv", *score_files(run))
         ),
         work=lambda: tag_clips(run.clips, run.folder / checkpoint, folder, settings, run.device, run.threads),
     )
@@ -196,11 +200,7 @@ def _tag_cnn_unit(run: Run, seed: int) -> Unit:
 
 def _ensemble_units(run: Run) -> Iterator[Unit]:
     """Scores and figures of every single system, then of the ensembles."""
-    recipe = run.recipe
-    measure = {
-        "measure": recipe.measure.model_dump(mode="json"),
-        "ensemble": recipe.ensemble.model_dump(mode="json"),
-    }
+    measure = measure_settings(run)
     tags = tuple(f"tags/{seed}/tags.npz" for seed in run.recipe.seeds)
     models = tuple(f"tag_cnn/{seed}/model.safetensors" for seed in run.recipe.seeds)
     yield Unit(
@@ -212,7 +212,7 @@ def _ensemble_units(run: Run) -> Iterator[Unit]:
         work=lambda: choose_conditioning(run),
     )
     for seed in run.baseline_seeds:
-        reads = (f"baseline/{seed}/model.safetensors",)
+        reads: tuple[str, ...] = (f"baseline/{seed}/model.safetensors",)
         yield _scored_unit(run, f"baseline/{seed}", reads, measure, partial(score_baseline, run, seed))
     for seed, of_seed in zip(run.recipe.seeds, tags, strict=True):
         yield _scored_unit(run, f"mlfl/{seed}", (of_seed,), measure, partial(score_mlfl, run, seed))
@@ -232,6 +232,15 @@ def _ensemble_units(run: Run) -> Iterator[Unit]:
     )
 
 
+def measure_settings(run: Run) -> dict[str, Any]:
+    """What figures depend on, besides scores."""
+    recipe = run.recipe
+    return {
+        "measure": recipe.measure.model_dump(mode="json"),
+        "ensemble": recipe.ensemble.model_dump(mode="json"),
+    }
+
+
 def _scored_unit(
     run: Run, folder: str, reads: tuple[str, ...], settings: dict[str, Any], work: Callable[[], None]
 ) -> Unit:
@@ -240,16 +249,18 @@ def _scored_unit(
         stage="ensemble",
         settings=settings,
         reads=(CLIPS, *reads),
-        writes=(f"{folder}/metrics.json", *(f"{folder}/{file}" for file in _score_files(run))),
+        writes=(f"{folder}/metrics.json", *(f"{folder}/{file}" for file in score_files(run))),
         work=work,
     )
 
 
-def _score_files(run: Run) -> list[str]:
+def score_files(run: Run) -> list[str]:
+    """Frame scores that each system leaves in its folder."""
     return [f"scores/{name}.npz" for name in run.scored]
 
 
-def _report_unit(run: Run) -> Unit:
+def report_unit(run: Run) -> Unit:
+    """The report, written from what the run has."""
     return Unit(
         name="report.html",
         stage="report",
@@ -291,7 +302,7 @@ def _plain(value: Any) -> Any:
     return value.model_dump(mode="json") if isinstance(value, BaseModel) else vars(value)
 
 
-def _perform(ledger: Ledger, unit: Unit) -> None:
+def perform(ledger: Ledger, unit: Unit) -> None:
     """One unit, by all processes or by the first while the others wait."""
     if distributed.from_first(distributed.is_first() and ledger.is_done(unit)):
         return

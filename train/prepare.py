@@ -44,7 +44,7 @@ def source_sets(run: Run) -> dict[str, DesedSet]:
         mix_sets(recipe.bank, run.folder / MIXES, recipe.mix, recipe.hold_out, recipe.workers)
         sets = find_sets(run.folder / MIXES)
     elif recipe.desed is not None:
-        sets = find_sets(recipe.desed)
+        sets = find_sets(recipe.desed, *recipe.also)
     else:
         raise SedgeError("data: expected desed or bank, or --data FOLDER on the command line, found neither")
     if recipe.validation is not None:
@@ -61,6 +61,7 @@ def source_sets(run: Run) -> dict[str, DesedSet]:
 def sources(recipe: DataRecipe) -> dict[str, str]:
     """A hash of each folder that clips come from, by its key in the recipe."""
     folders = {"desed": recipe.desed, "bank": recipe.bank, "validation": recipe.validation}
+    folders |= {f"also {number}": folder for number, folder in enumerate(recipe.also, start=1)}
     return {key: folder_fingerprint(folder) for key, folder in folders.items() if folder is not None}
 
 

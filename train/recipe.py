@@ -37,6 +37,8 @@ class DataRecipe(_Table):
 
     desed: Path | None = None
     """Folder in the DESED layout. Either this or `bank`."""
+    also: tuple[Path, ...] = ()
+    """Further folders of that layout: where the synthetic part has a folder of its own, for example."""
     bank: Path | None = None
     """Sound bank that the sets of `mix` are mixed from."""
     validation: Path | None = None
@@ -167,11 +169,13 @@ def _placed(table: dict[str, Any], folder: Path) -> dict[str, Any]:
     found = table.get("data")
     if not isinstance(found, dict):
         return table
-    folders = {
+    folders: dict[str, Any] = {
         key: os.path.normpath(folder / value)
         for key, value in found.items()
         if key in ("desed", "bank", "validation") and isinstance(value, str)
     }
+    if isinstance(found.get("also"), list):
+        folders["also"] = [os.path.normpath(folder / str(value)) for value in found["also"]]
     return {**table, "data": {**found, **folders}}
 
 

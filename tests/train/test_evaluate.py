@@ -104,7 +104,7 @@ def test_pitfall_validation_size_is_the_annotated_list_or_that_of_the_durations(
     points = published_points(published)
     with pytest.raises(SedgeError, match=r"durations: .*found 42 unknown"):
         psds_at_operating_points(points, reference, {**durations, **silent}, DESED_LABELS)
-    wider = {**reference, **dict.fromkeys(silent, [])}
+    wider = {**reference, **dict.fromkeys(silent, ())}
     found = psds_at_operating_points(points, wider, {**durations, **silent}, DESED_LABELS)
     assert 0.33447 + 1e-3 < found.psds1 < 0.345
     assert 0.52810 + 1e-3 < found.psds2 < 0.54
@@ -160,7 +160,7 @@ def f_measure(hits: float, estimates: float, references: float) -> float:
 def activity(by_file: Table, label: str, spans: list[tuple[float, float]]) -> list[bool]:
     """Whether any event of the label touches each span, clip after clip."""
     return [
-        any(event.event_label == label and event.onset < end and event.offset > first for event in events)
+        any(e.event_label == label and round(e.onset, 3) < end and round(e.offset, 3) > first for e in events)
         for events in by_file.values()
         for first, end in spans
     ]

@@ -110,6 +110,53 @@ def test_what_is_kept_is_the_average_of_the_weights(tmp_path) -> None:
     assert not train(model, partial(mlfl_terms, model), settings, tmp_path, "run").average.training
 
 
+def test_pitfall_teacher_equals_student_after_step_0_and_has_its_full_decay_from_step_999(tmp_path) -> None:
+    model = new_mlfl()
+    training = Training(model, SETTINGS.model_copy(update={"average_decay": 0.999}), tmp_path, "run")
+    training.take_step(partial(mlfl_terms, model))
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(training.average.state_dict()[name], tensor), name
+    for step, decay in ((1, 0.5), (998, 1 - 1 / 999), (999, 0.999), (5000, 0.999)):
+        training.step = step
+        before = training.average.state_dict()["tagger.bias"].clone()
+        training.take_step(partial(mlfl_terms, model))
+        expected = decay * before + (1 - decay) * model.tagger.bias
+        torch.testing.assert_close(
+            training.average.state_dict()["tagger.bias"], expected, rtol=1e-5, atol=1e-7
+        )
+
+
+def test_pitfall_batch_norm_statistics_are_averaged_as_weights_are(tmp_path) -> None:
+    model = new_mlfl()
+    training = Training(model, SETTINGS, tmp_path, "run")
+    tracked = []
+    for _ in range(3):
+        training.take_step(partial(mlfl_terms, model))
+        tracked.append(model.input_norm.running_mean.clone())
+    expected = tracked[0]
+    for later, decay in zip(tracked[1:], (0.5, 0.5), strict=True):
+        expected = decay * expected + (1 - decay) * later
+    kept = training.average.state_dict()
+    torch.testing.assert_close(kept["input_norm.running_mean"], expected)
+    assert all(tensor.isfinite().all() for tensor in kept.values())
+    assert not training.average.training
+
+
+def test_the_best_average_is_kept_where_quality_is_measured(tmp_path) -> None:
+    model, seen = new_mlfl(), []
+    settings = SETTINGS.model_copy(update={"steps": 9, "validation_steps": 3})
+
+    def quality(average: nn.Module) -> dict[str, float]:
+        seen.append({name: tensor.clone() for name, tensor in average.state_dict().items()})
+        return {"made_up": [0.3, 0.9, 0.5][len(seen) - 1], "other": 1.0}
+
+    kept = train(model, partial(mlfl_terms, model), settings, tmp_path, "run", quality=quality).average
+    assert all(torch.equal(tensor, seen[1][name]) for name, tensor in kept.state_dict().items())
+    assert [line["quality"]["made_up"] for line in logged(tmp_path)] == [0.3, 0.9, 0.5]
+    again = train(new_mlfl(3), partial(mlfl_terms, model), settings, tmp_path, "run", quality=quality).average
+    assert all(torch.equal(tensor, seen[1][name]) for name, tensor in again.state_dict().items())
+
+
 def trained(folder: Path, seed: int = 0, until: int | None = None) -> dict[str, Tensor]:
     """Train a new model in a folder; die in the middle of step `until` if given."""
     model = new_mlfl(seed)

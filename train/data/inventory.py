@@ -13,7 +13,7 @@ from train.data.tables import SetTable, read_set
 
 HEADERS = 50
 """Audio files of a set whose headers are read."""
-NEEDED = ("synthetic", "weak", "unlabelled", "validation")
+NEEDED = ("synthetic", "weak", "unlabelled", "development", "validation")
 """Sets without which the report's system cannot be trained and measured."""
 _PROJECT = "https://project.inria.fr/desed/"
 _RECORDED = f"Python package `desed`, desed.download_audioset_data(FOLDER); missing files: see {_PROJECT}"
