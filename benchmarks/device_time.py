@@ -43,7 +43,7 @@ def busy_s(work: Work, count: int) -> float | None:
     None where the profiler may not look at the GPU. Profiling slows the processor down, not what the GPU computes.
     """
     torch.cuda.synchronize()
-    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA], acc_events=True) as profiler:
         for _ in range(count):
             work()
         torch.cuda.synchronize()

@@ -222,11 +222,11 @@ def _labelling_text(labelling: LabellingSpeed) -> str:
 def _forecast_table(report: TrainingReport) -> Table:
     table = Table(f"{report.recipe} on this device", "work", "times", "hours")
     for name, part in report.forecast.parts.items():
-        table.add_row(name, part.work, str(part.times), f"{part.hours:.3g}")
+        table.add_row(name, part.work, str(part.times), _figure(part.hours))
     table.add_section()
     left_out = [name for name in MODELS if name not in report.models]
     total = f"all but {', '.join(left_out)}" if left_out else "all of it"
-    table.add_row(total, "", "", f"{report.forecast.total_hours:.3g}")
+    table.add_row(total, "", "", _figure(report.forecast.total_hours))
     return table
 
 

@@ -74,8 +74,8 @@ VARIANTS: dict[str, Variant] = {
     ),
     "no-ifdc": Variant("no inter-frame distance loss between real and synthetic clips", {"ifdc_weight": 0.0}),
     "no-mean-teacher": Variant(
-        "no agreement with the teacher, nor the noise that the two hear; the kept model stays the average of the "
-        "weights, as in every row",
+        "no agreement with the teacher, nor the noise that the two hear; what is kept stays the average of the "
+        "weights as in every row, since averaging teaches nothing",
         {"consistency_weight": 0.0},
     ),
     "no-pseudo-labels": Variant(

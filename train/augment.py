@@ -6,7 +6,7 @@ drawn on the training device. Sources: Ebbers and Haeb-Umbach (DCASE 2020) and t
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -106,8 +106,13 @@ def superpose(
         sounds.tags.clone(),
         pad(sounds.frame_valid, (0, room)),
     )
+    lengths = sounds.frame_valid.sum(1).long().tolist()  # once: each look at a GPU's memory stops it
     for clip in torch.flatten(torch.nonzero(chosen)).tolist():
-        _add(placed, sounds, clip, int(partner[clip]), int(shifts[clip]), room, hop_length)
+        other, shift = int(partner[clip]), int(shifts[clip])
+        lead = min(max(0, -shift), room)
+        _add(placed, sounds, clip, other, lead, lead + shift)
+        # what lies between two short clips is silence, not padding
+        placed.frame_valid[clip, : max(lead + lengths[clip], lead + shift + lengths[other])] = 1
     return placed
 
 
@@ -121,30 +126,22 @@ def _partners(groups: Sequence[slice], count: int, generator: Generator) -> Tens
     return partner
 
 
-def _add(
-    placed: Sounds, sounds: Sounds, clip: int, other: int, shift: int, room: int, hop_length: int
-) -> None:
-    """Put `other` over `clip` in `placed`, `shift` frames later (earlier where negative)."""
-    lead = min(max(0, -shift), room)
-    if lead:
-        for rows, original, step in (
-            (placed.waveforms, sounds.waveforms, hop_length),
-            (placed.active, sounds.active, 1),
-            (placed.frame_valid, sounds.frame_valid, 1),
-        ):
+def _add(placed: Sounds, sounds: Sounds, clip: int, other: int, lead: int, start: int) -> None:
+    """Move `clip` to frame `lead` of its room, and put `other` over it from frame `start` on."""
+    hop_length = sounds.waveforms.shape[1] // sounds.frame_valid.shape[1]
+    for rows, original, step, how in (
+        (placed.waveforms, sounds.waveforms, hop_length, torch.add),
+        (placed.active, sounds.active, 1, torch.maximum),
+    ):
+        if lead:
             rows[clip] = 0
             rows[clip, lead * step : lead * step + original.shape[1]] = original[clip]
-    at = lead + shift
-    _merge(placed.waveforms[clip], sounds.waveforms[other], at * hop_length, torch.add)
-    _merge(placed.active[clip], sounds.active[other], at, torch.maximum)
-    _merge(placed.frame_valid[clip], sounds.frame_valid[other], at, torch.maximum)
-    last = int(torch.nonzero(placed.frame_valid[clip])[-1]) if placed.frame_valid[clip].any() else -1
-    placed.frame_valid[clip, : last + 1] = 1  # what lies between two short clips is silence, not padding
+        _merge(rows[clip], original[other], start * step, how)
     # tags that no event shows (of weak clips) are united as they are
     placed.tags[clip] = torch.maximum(placed.tags[clip], sounds.tags[other])
 
 
-def _merge(rows: Tensor, added: Tensor, start: int, how: type(torch.add)) -> None:  # type: ignore[valid-type]
+def _merge(rows: Tensor, added: Tensor, start: int, how: Callable[[Tensor, Tensor], Tensor]) -> None:
     """rows[start:] = how(rows[start:], added), cut at both ends of `rows`."""
     first, end = max(0, start), min(len(rows), start + len(added))
     rows[first:end] = how(rows[first:end], added[first - start : end - start])

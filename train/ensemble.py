@@ -23,7 +23,7 @@ from edge_app.formats.whole_file import write_whole
 from train.evaluate import FrameScores, check_files
 from train.measure import TUNED_ON, Measured, Mode, Truth, decode_parts, measure, tuned_parts
 from train.score_store import write_scores
-from train.tune import REPORT_GRID, halves_of
+from train.tune import REPORT_GRID, Grid, halves_of
 
 DEVELOPMENT = "development"
 RESULT_WEIGHTS: dict[int, tuple[float, ...]] = {
@@ -55,6 +55,8 @@ class EnsembleSettings(BaseModel):
     decoding: Literal["auto", "halves", "development"] = "auto"
     """Where medians and thresholds are tuned: on the other half of the reported set (files a_... and b_...), or on
     the development set. `auto` takes halves where the files come in them."""
+    at_50: bool = True
+    """Whether to give PSDS at the field's 50 operating points too, by psds_eval: half of the time of a result."""
     few: bool = False
     """Whether fewer than four systems will do; results are then made of as many as there are. For trial runs."""
 
@@ -67,6 +69,7 @@ class Task:
     event_labels: Sequence[str]
     settings: EnsembleSettings
     windows: Mapping[str, int] | None = None
+    grid: Grid = REPORT_GRID
 
     @property
     def reported(self) -> list[str]:
@@ -86,14 +89,15 @@ def make_results(
     settings: EnsembleSettings,
     folder: Path,
     windows: Mapping[str, int] | None = None,
+    grid: Grid = REPORT_GRID,
 ) -> list[Measured]:
     """Rank the systems and write Results 1 to 4; their figures, of the first reported set at the top.
 
     `truths` holds the set "development" and those that are reported, the main one first; every system has scores
-    of all of them. `windows` are medians (frames) of the fixed rule. Raises SedgeError for fewer than four
-    systems, unless `few` allows them, and for sets, files or shapes that do not fit each other.
+    of all of them. `windows` are medians (frames) of the fixed rule, `grid` what tuning tries. Raises SedgeError
+    for fewer than four systems, unless `few` allows them, and for sets, files or shapes that do not fit each other.
     """
-    task = Task(truths, event_labels, settings, windows)
+    task = Task(truths, event_labels, settings, windows, grid)
     _check_systems(systems, task)
     order = [row["system"] for row in rank(systems, task, folder)]
     made = []
@@ -117,9 +121,7 @@ def rank(systems: Mapping[str, SystemScores], task: Task, folder: Path) -> list[
     settings = task.settings
     set_name = DEVELOPMENT if settings.selection == "development" else task.reported[0]
     truth, scores = task.truths[set_name], {name: of_system[set_name] for name, of_system in systems.items()}
-    inputs = digest(
-        [settings.rank_by, settings.selection, truth, scores, list(task.event_labels), REPORT_GRID]
-    )
+    inputs = digest([settings.rank_by, settings.selection, truth, scores, list(task.event_labels), task.grid])
     known = _kept(folder / "ranking.json", inputs)
     if known is None:
         halves = settings.selection == "development" and _has_halves(truth)
@@ -168,7 +170,7 @@ def _make_result(
 ) -> Measured:
     main, *further = task.reported
     settings = task.settings.model_dump()
-    inputs = digest([about, fused, task.truths, list(task.event_labels), settings, task.windows, REPORT_GRID])
+    inputs = digest([about, fused, task.truths, list(task.event_labels), settings, task.windows, task.grid])
     files = [folder / name for set_name in task.reported for name in _names(set_name, main)]
     known = _kept(folder / "metrics.json", inputs)
     if known is not None and all(path.is_file() for path in files):
@@ -184,15 +186,17 @@ def _make_result(
 def _score_set(fused: Mapping[str, FrameScores], task: Task, set_name: str, folder: Path) -> Measured:
     scores, truth, labels = fused[set_name], task.truths[set_name], task.event_labels
     mode = mode_of(task.settings, truth)
-    parts = tuned_parts(scores, truth, labels, mode, (fused[DEVELOPMENT], task.truths[DEVELOPMENT]))
+    parts = tuned_parts(
+        scores, truth, labels, mode, (fused[DEVELOPMENT], task.truths[DEVELOPMENT]), task.grid
+    )
     score_name, event_name = _names(set_name, task.reported[0])
     write_scores(folder / score_name, scores, labels)
     write_events(folder / event_name, decode_parts(scores, labels, parts))
-    return measure(scores, truth, labels, parts, mode, task.windows)
+    return measure(scores, truth, labels, parts, mode, task.windows, at_50=task.settings.at_50)
 
 
 def _ranking_row(name: str, scores: FrameScores, truth: Truth, task: Task, mode: Mode) -> dict[str, Any]:
-    parts = tuned_parts(scores, truth, task.event_labels, mode)
+    parts = tuned_parts(scores, truth, task.event_labels, mode, grid=task.grid)
     found = measure(scores, truth, task.event_labels, parts, mode, at_50=False)
     figures = {figure: float(found[figure]) for figure in RANKED_BY}
     rank_by = task.settings.rank_by

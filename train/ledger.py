@@ -104,12 +104,12 @@ class Ledger:
         self.finish(unit, time.perf_counter() - started)
 
     def forget(self, stages: Iterable[str]) -> list[str]:
-        """Drop the record of all units of some stages; their names."""
-        names = [name for name, unit in self._units.items() if unit["stage"] in set(stages)]
-        for name in names:
-            del self._units[name]
+        """Drop the record of all units of some stages; the names of the folders and files that they leave."""
+        chosen = set(stages)
+        dropped = {name: unit for name, unit in self._units.items() if unit["stage"] in chosen}
+        self._units = {name: unit for name, unit in self._units.items() if name not in dropped}
         self._write()
-        return names
+        return [left for name, unit in dropped.items() for left in (name, *unit.get("outputs", ()))]
 
     def _inputs(self, unit: Unit) -> dict[str, str]:
         inputs = {
@@ -157,11 +157,14 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         schema, units = found["schema_version"], found["stages"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        units = {
+            name: {**unit, "stage": unit["stage"], "inputs": unit["inputs"]} for name, unit in units.items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SedgeError(f"{path}: expected the ledger of a run, found: {error}") from error
     if schema != _SCHEMA:
         raise SedgeError(f"{path}: schema_version: expected {_SCHEMA}, found {schema}")
-    return dict(units)
+    return units
 
 
 def _versions() -> dict[str, str]:

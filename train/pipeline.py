@@ -11,7 +11,9 @@ from typing import Any
 from pydantic import BaseModel
 from rich.console import Console
 
+from edge_app.core.errors import SedgeError
 from train import distributed
+from train.checks import check_prepared, check_seeds
 from train.ledger import Ledger, Unit
 from train.loop_settings import LoopSettings
 from train.models.baseline_crnn import BaselineCRNNConfig
@@ -50,6 +52,8 @@ DEPENDS: dict[str, tuple[str, ...]] = {
 }
 """The stages in order, and those whose files each reads."""
 STAGES = tuple(DEPENDS)
+UNRECORDED = {"prepare": MIXES, "ensemble": "ensemble"}
+"""Folders with files that no unit is recorded to have written."""
 CLIPS = f"{DATA}/clips.json"
 RESULT_METRICS = tuple(f"ensemble/result{number}/metrics.json" for number in (1, 2, 3, 4))
 
@@ -57,8 +61,12 @@ RESULT_METRICS = tuple(f"ensemble/result{number}/metrics.json" for number in (1,
 def run_stages(run: Run, first: str | None = None, until: str | None = None) -> None:
     """Do what is not done yet, up to stage `until`; do `first` and all that depends on it anew.
 
-    Raises SedgeError where the inputs of what is done have changed, naming the stage to do anew.
+    Raises SedgeError where the inputs of what is done have changed, naming the stage to do anew; and, before any
+    training, for what would stop a later stage.
     """
+    _check_order(first, until)
+    if until is None or STAGES.index(until) >= STAGES.index("ensemble"):
+        check_seeds(run.recipe)
     ledger = Ledger(run.folder)
     if first is not None and distributed.is_first():
         _forget(run, ledger, first)
@@ -67,6 +75,13 @@ def run_stages(run: Run, first: str | None = None, until: str | None = None) -> 
         if until is not None and STAGES.index(unit.stage) > STAGES.index(until):
             return
         perform(ledger, unit)
+        if unit.stage == "prepare":
+            check_prepared(run, STAGES[: STAGES.index(until) + 1] if until else STAGES)
+
+
+def _check_order(first: str | None, until: str | None) -> None:
+    if first is not None and until is not None and STAGES.index(until) < STAGES.index(first):
+        raise SedgeError(f"--until: expected {first}, as --from is, or a later stage, found {until}")
 
 
 def stages_after(first: str) -> list[str]:
@@ -316,8 +331,9 @@ def perform(ledger: Ledger, unit: Unit) -> None:
 
 def _forget(run: Run, ledger: Ledger, first: str) -> None:
     """Remove the record and the files of a stage and of all that depends on it."""
-    names = ledger.forget(stages_after(first))
-    for name in [*names, MIXES] if first == "prepare" else names:
+    stages = stages_after(first)
+    unrecorded = [folder for stage, folder in UNRECORDED.items() if stage in stages]
+    for name in (*ledger.forget(stages), *unrecorded):
         path = run.folder / name
         if path.is_dir():
             shutil.rmtree(path)

@@ -41,6 +41,11 @@ def source_sets(run: Run) -> dict[str, DesedSet]:
     """The sets by name; those of a bank are mixed first."""
     recipe = run.recipe.data
     if recipe.bank is not None:
+        if not recipe.mix:
+            raise SedgeError(
+                f"data.mix: expected the sets to mix from the sound bank {recipe.bank}, found none; "
+                "household.toml has them"
+            )
         mix_sets(recipe.bank, run.folder / MIXES, recipe.mix, recipe.hold_out, recipe.workers)
         sets = find_sets(run.folder / MIXES)
     elif recipe.desed is not None:

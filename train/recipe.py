@@ -7,9 +7,10 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from edge_app.core.errors import SedgeError
 from train.augment import AugmentSettings
@@ -26,6 +27,15 @@ from train.stages.tag_cnn import TagCNNSettings
 
 Preset = Literal["full", "small"]
 RECIPES = Path(__file__).resolve().parent / "recipes"
+
+
+def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("expected different numbers: each seed has a folder of its own")
+    return seeds
+
+
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], AfterValidator(_distinct)]
 
 
 class _Table(BaseModel):
@@ -70,7 +80,7 @@ class FBCRNNRecipe(_Table):
     kernels: Literal["3x3", "3x1"] = "3x3"
     """Shape of every other convolution. The published code has 3x1; the released pseudo labels are older than that
     change, so 3x3 made them."""
-    seeds: tuple[int, ...] = ()
+    seeds: Seeds = ()
     """Models whose scores are averaged into the pseudo labels; by default the run's seeds."""
     loss: FBCRNNSettings = FBCRNNSettings()
     augment: AugmentSettings = AugmentSettings()
@@ -101,7 +111,7 @@ class BaselineRecipe(_Table):
     """The stage `baseline`."""
 
     preset: Preset = "full"
-    seeds: tuple[int, ...] = ()
+    seeds: Seeds = ()
     """By default the run's seeds."""
     loss: BaselineSettings = BaselineSettings()
     augment: AugmentSettings = AugmentSettings()
@@ -111,9 +121,9 @@ class BaselineRecipe(_Table):
 class Recipe(_Table):
     """A whole run."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    name: str = Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")
     """Name of the run's folder under runs/."""
-    seeds: tuple[int, ...] = Field((1, 2, 3, 4), min_length=1)
+    seeds: Seeds = Field((1, 2, 3, 4), min_length=1)
     """One system (MLFL and tag-conditioned CNN) is trained from each."""
     data: DataRecipe
     fbcrnn: FBCRNNRecipe = FBCRNNRecipe()
@@ -180,27 +190,39 @@ def _placed(table: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _first_problem(error: ValidationError) -> str:
-    found = error.errors()[0]
-    where = ".".join(str(part) for part in found["loc"])
-    if found["type"] != "extra_forbidden":
-        message = found["msg"].removeprefix("Value error, ")
-        return (
-            f"{where}: {message}"
-            if found["type"] == "missing"
-            else f"{where}: {message}, found {found['input']!r}"
-        )
-    known = _keys_beside(found["loc"])
-    near = difflib.get_close_matches(str(found["loc"][-1]), known, n=1, cutoff=0.4)
-    advice = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(sorted(known))}"
-    return f"{where}: unknown key: {advice}"
+    """One problem in words: an unknown key before all others, since what it was meant to be is missing then."""
+    problems = error.errors()
+    found = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
+    place = _keys(found)
+    where = ".".join(map(str, place))
+    if found["type"] == "extra_forbidden":
+        return f"{where}: unknown key: {_nearest(place)}"
+    if found["type"] == "missing":
+        return f"{where}: expected a value, found none"
+    texts = [one["msg"].removeprefix("Value error, ") for one in problems if _keys(one) == place]
+    message = " or ".join([texts[0], *(text.removeprefix("Input should be ") for text in texts[1:])])
+    return f"{where}: {message}" if "found" in message else f"{where}: {message}, found {found['input']!r}"
+
+
+def _keys(found: ErrorDetails) -> tuple[int | str, ...]:
+    """Where a problem is, without the names of the types that a value may have, such as literal['a','b']."""
+    return tuple(part for part in found["loc"] if "[" not in str(part))
+
+
+def _nearest(place: tuple[int | str, ...]) -> str:
+    known = _keys_beside(place)
+    near = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.4)
+    return f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(sorted(known))}"
 
 
 def _keys_beside(place: tuple[int | str, ...]) -> list[str]:
     """The keys that the table at `place` (whose last part is the unknown key) may have."""
-    model: type[BaseModel] = Recipe
+    kind: Any = Recipe
     for part in place[:-1]:
-        field = model.model_fields.get(str(part))
-        below = field.annotation if field is not None else SetPlan  # a name under data.mix
-        if isinstance(below, type) and issubclass(below, BaseModel):
-            model = below
-    return list(model.model_fields)
+        # a table's own field, or else a name under data.mix
+        kind = kind.model_fields[part].annotation if _is_table(kind) else get_args(kind)[1]
+    return list(kind.model_fields)
+
+
+def _is_table(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)

@@ -68,12 +68,11 @@ def score_baseline(run: Run, seed: int) -> None:
     model = cast(
         BaselineCRNN, load_model(run.folder / f"baseline/{seed}/model.safetensors", "baseline_crnn")[0]
     )
-    scores, tags = {}, {}
+    scores = {}
     for name in run.scored:
         indices = run.clips.indices(name)
-        rows, clip_tags = baseline_scores(model, run.clips, indices, run.device)
-        scores[name], tags[name] = by_file(run.clips, indices, rows), _tags_by_file(run, name, clip_tags)
-    _write(run, f"baseline/{seed}", scores, measure_sets(run, scores, tags))
+        scores[name] = by_file(run.clips, indices, baseline_scores(model, run.clips, indices, run.device)[0])
+    _write(run, f"baseline/{seed}", scores, measure_sets(run, scores))
 
 
 def score_mlfl(run: Run, seed: int) -> None:
@@ -185,11 +184,6 @@ def _live_tags(run: Run, seed: int, name: str) -> Float32[np.ndarray, "clip fram
 
 def _true_tags(run: Run, name: str) -> Float32[np.ndarray, "clip label"]:
     return run.clips.tags()[run.clips.indices(name)].astype(np.float32)
-
-
-def _tags_by_file(run: Run, name: str, tags: Float32[np.ndarray, "clip label"]) -> TagsByFile:
-    filenames = [run.clips.filenames[clip] for clip in run.clips.indices(name)]
-    return dict(zip(filenames, tags, strict=True))
 
 
 def _write(run: Run, folder: str, scores: Mapping[str, FrameScores], figures: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from edge_app.core.events import FRAME_S, Event, rasterise
 from train.evaluate import event_f1, merged
 from train.matching import Intervals, matched, pairs_in_reach
 from train.tune import (
+    REPORT_GRID,
     Grid,
     Selection,
     choose,
@@ -195,3 +196,10 @@ def test_halves_go_by_name() -> None:
     for wrong in (["a_1.wav"], ["a_1.wav", "b_1.wav", "c_1.wav"], []):
         with pytest.raises(SedgeError, match="two halves"):
             halves_of(wrong)
+
+
+def test_the_grid_of_reports_is_a_part_of_the_whole_one() -> None:
+    whole = Grid()
+    for name in ("median_frames", "threshold_on", "off_below", "min_off_s", "min_on_s"):
+        assert set(getattr(REPORT_GRID, name)) <= set(getattr(whole, name))
+    assert np.prod(REPORT_GRID.shape) < np.prod(whole.shape) / 10

@@ -46,10 +46,10 @@ def main(argv: Sequence[str]) -> int:
     distributed.start()
     try:
         ablate(run, variants, seeds, args.anew)
+        if distributed.is_first():
+            _finish(run)
     finally:
         distributed.stop()
-    if distributed.is_first():
-        _finish(run)
     return EXIT_DONE
 
 
@@ -84,12 +84,12 @@ def chosen_seeds(args: Ablate, run: Run) -> tuple[int, ...]:
 def comparison_table(rows: Sequence[Row]) -> Table:
     """Figures of each variant (means over its seeds), and how they differ from the full model's of the same seeds."""
     full = full_model(rows)
-    table = Table(
-        "Variant", "Seeds", title="MLFL: figures, and the difference to the full model of the same seeds"
-    )
+    table = Table(title="MLFL, and the difference (Δ) to the full model of the same seeds")
+    for head in ("Variant", "Seeds"):
+        table.add_column(head, no_wrap=True)
     for figure in HEADLINE:
-        table.add_column(FIGURES[figure], justify="right")
-        table.add_column("difference", justify="right")
+        table.add_column(FIGURES[figure], justify="right", no_wrap=True)
+        table.add_column("Δ", justify="right")
     for row in (full, *variants_of(rows)):
         if row.by_seed:
             cells = [cell for figure in HEADLINE for cell in _cells(row, full, figure)]

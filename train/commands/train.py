@@ -9,7 +9,7 @@ from rich.console import Console
 
 from edge_app.core.errors import EXIT_DONE, SedgeError
 from train import distributed
-from train.commands.run_arguments import RunArguments, open_run
+from train.commands.run_arguments import RunArguments, find_run, open_run
 from train.pipeline import STAGES, run_stages
 from train.report.console import rows_table
 from train.report.rows import report_rows
@@ -34,14 +34,14 @@ def main(argv: Sequence[str]) -> int:
     )
     args = tyro.cli(Train, args=list(argv), prog="sedge train", description=description)
     _check_stages(args)
-    run = open_run(args)
     distributed.start()
     try:
+        run = open_run(args) if distributed.is_first() else find_run(args)
         run_stages(run, args.from_, args.until)
+        if distributed.is_first() and args.until in (None, "report"):
+            _print_rows(run)
     finally:
         distributed.stop()
-    if distributed.is_first() and args.until in (None, "report"):
-        _print_rows(run)
     return EXIT_DONE
 
 
