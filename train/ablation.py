@@ -35,7 +35,7 @@ from train.score_store import write_scores
 from train.scoring import by_file, mlfl_scores
 from train.stages.mlfl_settings import MLFLSettings
 from train.stages.tag import load_mlfl
-from train.systems import measure_sets
+from train.systems import measure_mlfl
 
 STAGE = "ablation"
 REQUIRED_STAGES = ("prepare", "fbcrnn", "pseudo-label")
@@ -192,17 +192,18 @@ def score_folder(run: Run, folder: str, about: Mapping[str, Any]) -> None:
     """
     torch.set_num_threads(run.threads)
     model, _ = load_mlfl(run.folder / folder / "model.safetensors", run.clips)
-    scores: dict[str, FrameScores] = {}
+    raw: dict[str, FrameScores] = {}
     tags: dict[str, TagsByFile] = {}
     for name in run.scored:
         indices = run.clips.indices(name)
         found = mlfl_scores(model, run.clips, indices, run.device)
         rows = found.scores if run.recipe.tag.source == "sds" else found.detection
-        scores[name] = by_file(run.clips, indices, rows * found.tags[:, None])
-        tags[name] = dict(zip(scores[name], found.tags, strict=True))
-        write_scores(run.folder / folder / f"scores/{name}.npz", scores[name], run.clips.event_labels)
-    figures = {**about, **measure_sets(run, scores, tags)}
-    write_whole(run.folder / folder / "metrics.json", json.dumps(figures, indent=1) + "\n")
+        raw[name] = by_file(run.clips, indices, rows)
+        tags[name] = dict(zip(raw[name], found.tags, strict=True))
+    scores, measured = measure_mlfl(run, raw, tags)
+    for name, of_set in scores.items():
+        write_scores(run.folder / folder / f"scores/{name}.npz", of_set, run.clips.event_labels)
+    write_whole(run.folder / folder / "metrics.json", json.dumps({**about, **measured}, indent=1) + "\n")
 
 
 def rewrite_report(run: Run) -> bool:

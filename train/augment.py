@@ -47,7 +47,8 @@ class AugmentSettings(BaseModel):
     mel_mask_bands: int = Field(16, ge=0)
     """Widest masked stretch of mel bands. Published: 20."""
     noise_std: float = Field(0.15, ge=0)
-    """Largest standard deviation of noise added to the log-mel spectrogram (natural logarithm of power)."""
+    """Largest standard deviation of noise added to the log-mel spectrogram (natural logarithm of power). Published: .2
+    of the normalised spectrogram, whose unit is about 2 of these."""
     filter_db: float = Field(6.0, ge=0)
     """Largest gain of a random smooth filter over the mel axis, in dB: other microphones and rooms. Not published;
     a bank's recordings come from few microphones."""
@@ -55,12 +56,19 @@ class AugmentSettings(BaseModel):
 
 @dataclass(frozen=True)
 class Sounds:
-    """Waveforms with their labels, before the features: what superposition changes."""
+    """Waveforms with their labels, before the features: what superposition changes. The signal comes first in each
+    row, then zeros."""
 
     waveforms: Float[Tensor, "batch sample"]
     active: Float[Tensor, "batch frame label"]
     tags: Float[Tensor, "batch label"]
-    frame_valid: Float[Tensor, "batch frame"]
+    n_frames: tuple[int, ...]
+    """Frames of signal in each clip."""
+
+    def frame_valid(self) -> Float[Tensor, "batch frame"]:
+        """1 on signal, 0 on padding."""
+        ends = torch.tensor(self.n_frames)[:, None]
+        return (torch.arange(self.active.shape[1]) < ends).float().to(self.active.device)
 
 
 def _uniform(count: int, low: float, high: float, generator: Generator) -> Float[Tensor, " batch"]:
@@ -82,7 +90,7 @@ def augment_sounds(
 ) -> Sounds:
     """Random gain, then superposition of clips of one group (rows of one set)."""
     gain = _log_normal(len(sounds.waveforms), settings.gain_log_std, generator).to(sounds.waveforms.device)
-    louder = Sounds(sounds.waveforms * gain[:, None], sounds.active, sounds.tags, sounds.frame_valid)
+    louder = Sounds(sounds.waveforms * gain[:, None], sounds.active, sounds.tags, sounds.n_frames)
     return superpose(louder, settings, groups, generator)
 
 
@@ -94,26 +102,29 @@ def superpose(
     The result has room for `superpose_frames` (at least the clips' own length): the sum of the signals, from
     the earlier of the two onsets if there is room for it, else from the first clip's.
     """
-    count, n_frames = sounds.frame_valid.shape
-    hop_length = sounds.waveforms.shape[1] // n_frames
-    partner = _partners(groups, count, generator)
-    chosen = (torch.rand(count, generator=generator) < settings.superpose) & (partner != torch.arange(count))
-    shifts = torch.randint(-(n_frames // 2), n_frames // 2 + 1, (count,), generator=generator)
-    room = max(0, settings.superpose_frames - n_frames) if settings.superpose else 0
-    placed = Sounds(
-        pad(sounds.waveforms, (0, room * hop_length)),
-        pad(sounds.active, (0, 0, 0, room)),
-        sounds.tags.clone(),
-        pad(sounds.frame_valid, (0, room)),
-    )
-    lengths = sounds.frame_valid.sum(1).long().tolist()  # once: each look at a GPU's memory stops it
-    for clip in torch.flatten(torch.nonzero(chosen)).tolist():
-        other, shift = int(partner[clip]), int(shifts[clip])
-        lead = min(max(0, -shift), room)
-        _add(placed, sounds, clip, other, lead, lead + shift)
-        # what lies between two short clips is silence, not padding
-        placed.frame_valid[clip, : max(lead + lengths[clip], lead + shift + lengths[other])] = 1
-    return placed
+    count, width = sounds.active.shape[:2]
+    partner = _partners(groups, count, generator).tolist()
+    is_chosen = (torch.rand(count, generator=generator) < settings.superpose).tolist()
+    places = torch.rand(count, generator=generator).tolist()
+    room = max(0, settings.superpose_frames - width) if settings.superpose else 0
+    waveforms = pad(sounds.waveforms, (0, room * (sounds.waveforms.shape[1] // width))).clone()
+    active, tags = pad(sounds.active, (0, 0, 0, room)).clone(), sounds.tags.clone()
+    n_frames = list(sounds.n_frames)
+    placed = Sounds(waveforms, active, tags, ())
+    for clip, other in enumerate(partner):
+        if is_chosen[clip] and other != clip:
+            shift = _draw_shift(sounds.n_frames[clip], sounds.n_frames[other], places[clip])
+            lead = min(max(0, -shift), room)
+            _add(placed, sounds, clip, other, lead, lead + shift)
+            end = max(lead + sounds.n_frames[clip], lead + shift + sounds.n_frames[other])
+            n_frames[clip] = min(end, width + room)
+    return Sounds(waveforms, active, tags, tuple(n_frames))
+
+
+def _draw_shift(length: int, other: int, place: float) -> int:
+    """Frames from the first clip's start to the other's, so that half of the other lies over the first if it can."""
+    earliest, latest = -(other // 2), max(0, length - (other + 1) // 2)
+    return earliest + int(place * (latest - earliest + 1))
 
 
 def _partners(groups: Sequence[slice], count: int, generator: Generator) -> Tensor:
@@ -128,7 +139,7 @@ def _partners(groups: Sequence[slice], count: int, generator: Generator) -> Tens
 
 def _add(placed: Sounds, sounds: Sounds, clip: int, other: int, lead: int, start: int) -> None:
     """Move `clip` to frame `lead` of its room, and put `other` over it from frame `start` on."""
-    hop_length = sounds.waveforms.shape[1] // sounds.frame_valid.shape[1]
+    hop_length = sounds.waveforms.shape[1] // sounds.active.shape[1]
     for rows, original, step, how in (
         (placed.waveforms, sounds.waveforms, hop_length, torch.add),
         (placed.active, sounds.active, 1, torch.maximum),
@@ -148,9 +159,12 @@ def _merge(rows: Tensor, added: Tensor, start: int, how: Callable[[Tensor, Tenso
 
 
 def augment_log_mel(
-    log_mel: Float[Tensor, "batch frame mel"], settings: AugmentSettings, generator: Generator
+    log_mel: Float[Tensor, "batch frame mel"],
+    frame_valid: Float[Tensor, "batch frame"],
+    settings: AugmentSettings,
+    generator: Generator,
 ) -> Float[Tensor, "batch frame mel"]:
-    """Mel warp, random filter, blur, masks (at each clip's mean) and noise."""
+    """Mel warp, random filter, blur, masks and noise."""
     count, _, n_mels = log_mel.shape
     device = log_mel.device
     if settings.warp_log_std:
@@ -161,7 +175,7 @@ def augment_log_mel(
         log_mel = blur(log_mel, (0.1 + _exponential(count, settings.blur, generator)).to(device))
     std = _uniform(count, 0, settings.noise_std, generator).to(device)[:, None, None]
     with _seeded(int(torch.randint(2**62, (), generator=generator)), device):
-        masked = mask(log_mel, settings.time_mask_frames, settings.mel_mask_bands)
+        masked = mask(log_mel, frame_valid, settings.time_mask_frames, settings.mel_mask_bands)
         return masked + std * torch.randn(masked.shape, device=device) if settings.noise_std else masked
 
 
@@ -221,11 +235,15 @@ def blur(
 
 
 def mask(
-    log_mel: Float[Tensor, "batch frame mel"], frames: int, bands: int
+    log_mel: Float[Tensor, "batch frame mel"],
+    frame_valid: Float[Tensor, "batch frame"],
+    frames: int,
+    bands: int,
 ) -> Float[Tensor, "batch frame mel"]:
-    """One random stretch of up to `frames` frames and one of up to `bands` bands of each clip at its mean; neither
-    is longer than a fifth of its axis."""
-    mean = log_mel.mean((1, 2), keepdim=True)
+    """One random stretch of up to `frames` frames and one of up to `bands` bands of each clip at the clip's mean in
+    that band; neither is longer than a fifth of its axis. Published: at the training set's mean."""
+    valid = frame_valid[:, :, None]
+    mean = (log_mel * valid).sum(1, keepdim=True) / valid.sum(1, keepdim=True).clamp(min=1)
     rows = (log_mel - mean)[:, None]
     for longest, axis in ((frames, 2), (bands, 3)):
         if longest:

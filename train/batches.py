@@ -1,7 +1,7 @@
 """Batches of log-mel spectrograms, made on the training device from the waveform array."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -29,10 +29,15 @@ class Batch:
     active: Float[Tensor, "batch frame label"]
     """1 where the label sounds in the frame, by the strong or pseudo-strong labels."""
     tags: Float[Tensor, "batch label"]
-    """1 where the label sounds in the clip: the given tags of weak clips, else those of `active`."""
+    """1 where the label is said to sound in the clip; of clips that were superposed and cut, perhaps outside it."""
     frame_valid: Float[Tensor, "batch frame"]
     sets: tuple[str, ...]
     """Set of each row."""
+
+    def with_heard_tags(self) -> "Batch":
+        """The batch with tags of what sounds inside its clips, but for the given tags of weak ones."""
+        weak = torch.tensor([name == "weak" for name in self.sets], device=self.tags.device)
+        return replace(self, tags=torch.where(weak[:, None], self.tags, self.active.amax(1)))
 
     def rows(self, *names: str) -> slice:
         """Rows of these sets, which must be adjacent; an empty slice where there are none."""
@@ -65,7 +70,9 @@ class BatchMaker:
         self._members = {name: clips.indices(name) for name in TRAINING_SETS if self._counts[name]}
         _check_batch(loop, {name: len(indices) for name, indices in self._members.items()})
         self._features = LogMel().to(self._device)
-        self._labels = (clips.strong_labels(), clips.tags(), clips.frame_valid())
+        active, tags = torch.from_numpy(clips.strong_labels()), torch.from_numpy(clips.tags())
+        self._active, self._tags = active.to(self._device), tags.to(self._device)
+        self._n_frames = clips.frame_valid().sum(1)
         self._orders: dict[tuple[str, int], Tensor] = {}
 
     def clips_of(self, step: int, shard: int = 0) -> list[tuple[str, Int[np.ndarray, " row"]]]:
@@ -85,10 +92,12 @@ class BatchMaker:
         groups = _groups([len(rows) for _, rows in drawn])
         sounds = self._sounds(np.concatenate([rows for _, rows in drawn]))
         sounds = augment_sounds(sounds, self._augment, groups, generator)
-        log_mel = augment_log_mel(self._features(sounds.waveforms), self._augment, generator)
-        return Batch(
-            log_mel, sounds.active * sounds.frame_valid[:, :, None], sounds.tags, sounds.frame_valid, sets
-        )
+        valid = sounds.frame_valid()
+        # the network may compute in bfloat16, but not the features: their logarithm would be off by a hundredth
+        with torch.autocast(self._device.type, enabled=False):
+            log_mel = self._features(sounds.waveforms)
+            log_mel = augment_log_mel(log_mel, valid, self._augment, generator)
+        return Batch(log_mel, sounds.active * valid[:, :, None], sounds.tags, valid, sets)
 
     @torch.no_grad()
     def mel_statistics(self, n_clips: int = 500) -> tuple[Float[Tensor, " mel"], Float[Tensor, " mel"]]:
@@ -105,10 +114,10 @@ class BatchMaker:
         return mean.float(), (square - mean.square()).float()
 
     def _sounds(self, chosen: Int[np.ndarray, " batch"]) -> Sounds:
-        active, tags, valid = (
-            torch.from_numpy(rows[chosen]).to(self._device).float() for rows in self._labels
-        )
-        return Sounds(self._waveforms(chosen).float() / FULL_SCALE, active, tags, valid)
+        rows = torch.from_numpy(chosen).to(self._device)
+        waveforms = self._waveforms(chosen).float() / FULL_SCALE
+        n_frames = tuple(int(count) for count in self._n_frames[chosen])
+        return Sounds(waveforms, self._active[rows].float(), self._tags[rows].float(), n_frames)
 
     def _waveforms(self, chosen: Int[np.ndarray, " batch"]) -> Tensor:
         if self._device.type == "cpu":

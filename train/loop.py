@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from train import distributed
 from train.device import check_compiler, choose_device, memory_errors_named
 from train.loop_settings import LoopSettings
-from train.randomness import step_generator as step_generator
 from train.training import LossTerms, Step, Training
 from train.training_log import TrainingLog
 
@@ -47,12 +46,14 @@ def train(
     settings: LoopSettings,
     folder: Path,
     run_fingerprint: str,
-    fast: Sequence[nn.Parameter] = (),
+    fast: Sequence[Tensor] = (),
     quality: Quality | None = None,
+    frozen: Sequence[Tensor] = (),
 ) -> Trained:
     """Train `model` on the sum of `loss_terms(step)`, from the last checkpoint in `folder` if there is one.
 
-    `fast` parameters learn at `fast_scale` times the rate of the others. `quality` measures the average of the
+    `fast` parameters learn at `fast_scale` times the rate of the others, `frozen` ones not at all. `quality`
+    measures the average of the
     weights; its first figure decides which is kept. Writes `state.safetensors`, `log.jsonl` and TensorBoard's
     files. Raises SedgeError where the loss is not finite, memory is full or the checkpoint is of another run.
     """
@@ -61,7 +62,7 @@ def train(
         check_compiler()
     folder.mkdir(parents=True, exist_ok=True)  # what cannot be written is better known now than steps later
     model.to(choose_device(settings.device))
-    training = Training(model, settings, folder, run_fingerprint, fast)
+    training = Training(model, settings, folder, run_fingerprint, fast, frozen)
     training.restore()
     with memory_errors_named(folder.parent.name, "batch or set shards higher in its loop"):
         _run(training, loss_terms, quality if settings.validation_steps else None)

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from train.scoring import Gate, TagsAs
 
@@ -17,6 +17,8 @@ class MeasureSettings(BaseModel):
     binary ones are measured beside. `best` takes the way with the higher PSDS on the development clips."""
     gate: Gate | Literal["best"] = "best"
     """Whether its output is multiplied by the tags; `best` as above, for all systems alike."""
+    choose_clips: int = Field(400, ge=1)
+    """Development clips that this is chosen on."""
     at_50: bool = True
     """Also PSDS at 50 thresholds by psds_eval, beside the exact one."""
     live: bool = True

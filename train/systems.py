@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Int
 
 from edge_app.formats.whole_file import write_whole
 from train.checkpoint import load_model
@@ -24,6 +24,9 @@ from train.measure import (
     Truth,
     duration_windows,
     durations_by_label,
+    fixed_rule,
+    gate_areas,
+    gated,
     measure,
     tuned_parts,
 )
@@ -36,6 +39,8 @@ from train.scoring import Gate, TagsAs, Trailing, baseline_scores, by_file, mlfl
 from train.stages.tag import read_tags
 
 CONDITIONING = "ensemble/conditioning.json"
+SetScores = dict[str, FrameScores]
+"""Frame scores by file, by set."""
 WAYS: tuple[tuple[TagsAs, Gate], ...] = (
     ("soft", "none"),
     ("soft", "soft"),
@@ -76,21 +81,34 @@ def score_baseline(run: Run, seed: int) -> None:
 
 
 def score_mlfl(run: Run, seed: int) -> None:
-    """Frame scores and figures of one MLFL as a detector by itself: frame scores times tags (Lin et al. 2020)."""
-    _, tags = read_tags(run.folder / f"tags/{seed}/tags.npz")
-    scores, by_set = {}, {}
-    for name in run.scored:
-        _, raw = read_scores(run.folder / f"tags/{seed}/scores/{name}.npz")
-        by_set[name] = dict(zip(tags[name].filenames, tags[name].tags, strict=True))
-        scores[name] = {filename: clip * by_set[name][filename] for filename, clip in raw.items()}
-    _write(run, f"mlfl/{seed}", scores, measure_sets(run, scores, by_set))
+    """Frame scores and figures of one MLFL as a detector by itself."""
+    folder = run.folder / f"tags/{seed}"
+    _, by_set = read_tags(folder / "tags.npz")
+    raw = {name: read_scores(folder / f"scores/{name}.npz")[1] for name in run.scored}
+    tags = {name: dict(zip(by_set[name].filenames, by_set[name].tags, strict=True)) for name in run.scored}
+    _write(run, f"mlfl/{seed}", *measure_mlfl(run, raw, tags))
+
+
+def measure_mlfl(
+    run: Run, raw: Mapping[str, FrameScores], tags: Mapping[str, TagsByFile]
+) -> tuple[SetScores, Measured]:
+    """Frame scores times tags of an MLFL as a detector, and their figures.
+
+    The fixed rule has the published decision (Lin et al. 2020): the frame's score, in clips that are tagged. The
+    gates are compared on scores that none has touched.
+    """
+    scores: SetScores = {
+        name: {filename: clip * tags[name][filename] for filename, clip in of_set.items()}
+        for name, of_set in raw.items()
+    }
+    return scores, measure_sets(run, scores, {name: (raw[name], tags[name]) for name in run.scored})
 
 
 def score_tag_cnn(run: Run, seed: int) -> None:
     """Frame scores and figures of one system, MLFL and tag-conditioned CNN, in the chosen way."""
     way = read_conditioning(run.folder)
     tags = _mlfl_tags(run, seed)
-    scores = {name: _tag_cnn(run, seed, name, tags[name], way) for name in run.scored}
+    scores = {name: _tag_cnn(run, seed, run.clips.indices(name), tags[name], way) for name in run.scored}
     figures = measure_sets(run, scores)
     figures["conditioning"] = {"tags_as": way[0], "gate": way[1]}
     extra: list[tuple[bool, str, Callable[[str], np.ndarray]]] = [
@@ -99,7 +117,9 @@ def score_tag_cnn(run: Run, seed: int) -> None:
     ]
     for is_wanted, key, tags_of in extra:
         if is_wanted:
-            others = {name: _tag_cnn(run, seed, name, tags_of(name), way) for name in run.scored}
+            others = {
+                name: _tag_cnn(run, seed, run.clips.indices(name), tags_of(name), way) for name in run.scored
+            }
             figures[key] = {
                 name: value for name, value in measure_sets(run, others).items() if name != "also"
             }
@@ -107,20 +127,39 @@ def score_tag_cnn(run: Run, seed: int) -> None:
 
 
 def measure_sets(
-    run: Run, scores: Mapping[str, FrameScores], tags: Mapping[str, TagsByFile] | None = None
+    run: Run,
+    scores: Mapping[str, FrameScores],
+    ungated: Mapping[str, tuple[FrameScores, TagsByFile]] | None = None,
 ) -> Measured:
-    """Figures on the reported sets: those of the first, and those of others under `also`."""
-    settings, labels = run.recipe.measure, run.clips.event_labels
-    windows = fixed_windows(run)
+    """Figures on the reported sets: those of the first, and those of others under `also`.
+
+    `ungated` are the scores before their tags were applied, and these tags, where there are such.
+    """
     development = (scores["development"], truth_of(run, "development"))
     measured = {}
     for name in run.reported:
-        truth = truth_of(run, name)
-        mode, of_set = mode_of(run.recipe.ensemble, truth), tags[name] if tags else None
-        parts = tuned_parts(scores[name], truth, labels, mode, development)
-        measured[name] = measure(scores[name], truth, labels, parts, mode, windows, of_set, settings.at_50)
+        before = ungated[name] if ungated else None
+        measured[name] = _measure_set(run, name, scores[name], development, before)
     first, *others = run.reported
     return {"set": first, **measured[first], "also": {name: measured[name] for name in others}}
+
+
+def _measure_set(
+    run: Run,
+    name: str,
+    scores: FrameScores,
+    development: tuple[FrameScores, Truth],
+    ungated: tuple[FrameScores, TagsByFile] | None,
+) -> Measured:
+    truth, labels, settings = truth_of(run, name), run.clips.event_labels, run.recipe.measure
+    mode, windows = mode_of(run.recipe.ensemble, truth), fixed_windows(run)
+    parts = tuned_parts(scores, truth, labels, mode, development)
+    if ungated is None:
+        return measure(scores, truth, labels, parts, mode, windows, at_50=settings.at_50)
+    figures = measure(scores, truth, labels, parts, mode, at_50=settings.at_50)
+    figures["gates"] = gate_areas(*ungated, truth, labels, parts)
+    figures["fixed_rule"] = fixed_rule(gated(*ungated, "half"), truth, labels, windows)
+    return figures
 
 
 def ensemble_systems(run: Run) -> None:
@@ -153,18 +192,24 @@ def read_conditioning(folder: Path) -> tuple[TagsAs, Gate]:
 
 
 def _quality(run: Run, seed: int, way: tuple[TagsAs, Gate]) -> float:
-    """Mean of both PSDS on the development clips, of scores as they are."""
-    scores = _tag_cnn(run, seed, "development", _mlfl_tags(run, seed)["development"], way)
-    truth = truth_of(run, "development")
-    area = psds(scores, truth.reference, truth.durations, run.clips.event_labels)
+    """Mean of both PSDS on development clips, of scores as they are."""
+    indices = run.clips.indices("development")[: run.recipe.measure.choose_clips]
+    names = {run.clips.filenames[clip] for clip in indices}
+    tags = _mlfl_tags(run, seed)["development"][: len(indices)]
+    scores, truth = _tag_cnn(run, seed, indices, tags, way), truth_of(run, "development")
+    area = psds(
+        scores,
+        {filename: events for filename, events in truth.reference.items() if filename in names},
+        {filename: length for filename, length in truth.durations.items() if filename in names},
+        run.clips.event_labels,
+    )
     return (area.psds1 + area.psds2) / 2
 
 
 def _tag_cnn(
-    run: Run, seed: int, name: str, tags: Float32[np.ndarray, "..."], way: tuple[TagsAs, Gate]
+    run: Run, seed: int, indices: Int[np.ndarray, " clip"], tags: np.ndarray, way: tuple[TagsAs, Gate]
 ) -> FrameScores:
     model = cast(TagCNN, load_model(run.folder / f"tag_cnn/{seed}/model.safetensors", "tag_cnn")[0])
-    indices = run.clips.indices(name)
     rows = tag_cnn_scores(model, run.clips, indices, tags, *way, device=run.device)
     return by_file(run.clips, indices, rows)
 

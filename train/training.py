@@ -42,7 +42,8 @@ class Training:
         settings: LoopSettings,
         folder: Path,
         fingerprint: str,
-        fast: Sequence[nn.Parameter] = (),
+        fast: Sequence[Tensor] = (),
+        frozen: Sequence[Tensor] = (),
     ) -> None:
         # channels last is the layout that convolutions are fastest in
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -50,7 +51,7 @@ class Training:
         self.settings = settings
         self.folder = folder
         self.fingerprint = fingerprint
-        self.optimiser = _optimiser(model, settings, fast)
+        self.optimiser = _optimiser(model, settings, fast, frozen)
         self.device = next(model.parameters()).device
         self.step = 0
         self._best: dict[str, Tensor] = {}
@@ -144,21 +145,22 @@ class Training:
 
     def _all_shards(self, loss_terms: Callable[[Step], LossTerms]) -> dict[str, Tensor]:
         """Gradients, batch-norm statistics and loss terms, each the mean over the batch's shards."""
-        count, statistics = self.settings.shards, self._statistics()
+        count = self.settings.shards
+        if count == 1:
+            values = self._backward(loss_terms, 0)
+            self._gradients()
+            return values
+        statistics, values = self._statistics(), {}
         before = [tensor.clone() for tensor in statistics]
         sums = [torch.zeros_like(tensor) for tensor in statistics]
-        values: dict[str, Tensor] = {}
         for shard in self._shards:
-            if count > 1:
-                _copy(before, statistics)
+            _copy(before, statistics)
             for name, term in self._backward(loss_terms, shard).items():
                 values[name] = values.get(name, torch.zeros_like(term)) + term / count
             for total, tensor in zip(sums, statistics, strict=True):
                 total.add_(tensor / count)
-        gradients = self._gradients()
-        if count > 1:
-            _copy(sums, statistics)
-            distributed.sum_over_processes([*statistics, *values.values(), *gradients])
+        _copy(sums, statistics)
+        distributed.sum_over_processes([*statistics, *values.values(), *self._gradients()])
         return values
 
     def _backward(self, loss_terms: Callable[[Step], LossTerms], shard: int) -> LossTerms:
@@ -173,7 +175,8 @@ class Training:
 
     def _statistics(self) -> list[Tensor]:
         """What batch norms have tracked."""
-        return [tensor for tensor in self.model.buffers() if tensor.is_floating_point()]
+        tracked = ("running_mean", "running_var")
+        return [tensor for name, tensor in self.model.named_buffers() if name.endswith(tracked)]
 
     def _gradients(self) -> list[Tensor]:
         gradients = []
@@ -212,9 +215,13 @@ def _own_shards(count: int) -> range:
 
 
 def _optimiser(
-    model: nn.Module, settings: LoopSettings, fast: Sequence[nn.Parameter]
+    model: nn.Module,
+    settings: LoopSettings,
+    fast: Sequence[Tensor],
+    frozen: Sequence[Tensor],
 ) -> torch.optim.Optimizer:
-    slow = [parameter for parameter in model.parameters() if not any(parameter is one for one in fast)]
+    apart = {id(parameter) for parameter in (*fast, *frozen)}
+    slow = [parameter for parameter in model.parameters() if id(parameter) not in apart]
     groups = [{"params": slow, "scale": 1.0}, {"params": list(fast), "scale": settings.fast_scale}]
     kind = torch.optim.AdamW if settings.optimiser == "adamw" else torch.optim.Adam
     return kind(groups, weight_decay=settings.weight_decay)

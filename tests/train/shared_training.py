@@ -45,7 +45,10 @@ def shared_training(folder: Path, shards: int) -> None:
         batch = batches.batch(step.number, step.shard)
         output = model(batch.log_mel, batch.frame_valid)
         tag_logit = pool_tag_logit(output.logit, output.evidence, batch.frame_valid)
-        return {"clip": clip_loss(tag_logit, batch.tags), "detection": focal_loss(output.detection_logit, batch.active)}
+        return {
+            "clip": clip_loss(tag_logit, batch.tags),
+            "detection": focal_loss(output.detection_logit, batch.active),
+        }
 
     train(model, loss_terms, loop, folder, "run")
     distributed.stop()

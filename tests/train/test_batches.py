@@ -7,7 +7,7 @@ import torch
 from edge_app.core.errors import SedgeError
 from edge_app.core.events import Event
 from train.augment import AugmentSettings
-from train.batches import BatchMaker, feature_batches
+from train.batches import Batch, BatchMaker, feature_batches
 from train.data.clips import ClipSet
 from train.features import LogMel
 from train.loop_settings import BatchSettings, LoopSettings
@@ -133,3 +133,19 @@ def test_features_come_as_they_are_in_order() -> None:
     waveforms = torch.from_numpy(clips.waveforms[[7, 0]]).float() / 32_768
     assert torch.equal(found[0].log_mel, LogMel()(waveforms))
     assert found[1].frame_valid.sum().item() == 25
+
+
+def test_features_are_exact_where_the_network_computes_in_bfloat16() -> None:
+    maker = BatchMaker(clip_set(), AugmentSettings(superpose_frames=60, blur=0.5), loop(synthetic=4))
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = maker.batch(3)
+    assert inside.log_mel.dtype == torch.float32
+    assert torch.equal(inside.log_mel, maker.batch(3).log_mel)
+
+
+def test_heard_tags_are_of_what_sounds_inside_the_clip_but_for_weak_clips() -> None:
+    batch = BatchMaker(clip_set(), NONE, loop(synthetic=5, weak=4)).batch(0)
+    said = Batch(batch.log_mel, batch.active, torch.ones(9, 2), batch.frame_valid, batch.sets)
+    heard = said.with_heard_tags()
+    assert torch.equal(heard.tags[:5], batch.active[:5].amax(1))
+    assert torch.equal(heard.tags[5:], torch.ones(4, 2))

@@ -42,7 +42,9 @@ def test_two_processes_train_what_one_does(tmp_path) -> None:
 def test_shards_change_batch_statistics_and_no_more(tmp_path) -> None:
     shared_training(tmp_path / "whole" / "0", shards=1)
     shared_training(tmp_path / "parts" / "0", shards=2)
-    whole, parts = (read_tensors(tmp_path / name / "0" / "state.safetensors")[0] for name in ("whole", "parts"))
+    whole, parts = (
+        read_tensors(tmp_path / name / "0" / "state.safetensors")[0] for name in ("whole", "parts")
+    )
     assert whole.keys() == parts.keys()
     weight = "model/blocks.0.conv.weight"
     assert not torch.equal(whole[weight], parts[weight])

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from edge_app.core.errors import SedgeError
 from train.checkpoint import load_model, read_tensors, save_model
-from train.loop import LossTerms, Step, Training, fingerprint, step_generator, train
+from train.loop import LossTerms, Step, Training, fingerprint, train
 from train.loop_settings import BatchSettings, LoopSettings
 from train.losses import clip_loss, focal_loss, frame_loss
 from train.models.mlfl import MLFL, MLFLConfig, pool_tag_logit
 from train.models.tag_cnn import TagCNN, TagCNNConfig
+from train.randomness import step_generator
 from train.schedule import ScheduleSettings
 
 N_LABELS = 2

@@ -78,7 +78,7 @@ def test_a_run_says_what_it_does_and_ends_with_its_figures(smoke_runs: Path) -> 
     log, said = (smoke_runs / "stderr.txt").read_text(), (smoke_runs / "stdout.txt").read_text()
     stages = [line.split()[1].rstrip(":") for line in log.splitlines() if line.startswith("stage ")]
     assert list(dict.fromkeys(stages)) == list(STAGES)
-    for name in ("Baseline CRNN", "MLFL", "Tag-conditioned CNN", "report.html"):
+    for name in ("Baseline CRNN", "MLFL", "Tag-conditioned", "Result 4", "report.html"):
         assert name in said
     assert "Traceback" not in log
 
@@ -241,7 +241,7 @@ def test_a_recording_added_to_the_bank_is_noticed(
     first = sorted((bank / "foreground/Dog").iterdir())[0]
     shutil.copy(first, first.with_name(f"more_{first.name}"))
     text = refusal(capsys, smoke_runs, recipe)
-    assert "expected folder bank as when it was made" in text
+    assert "expected setting folder bank as when it was made" in text
     assert "--from prepare" in text
 
 

@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.train.processes import KILLED, Moment, run_sedge
 from train.checkpoint import read_tensors
+from train.score_store import read_scores
 
 pytestmark = pytest.mark.timeout(1800)  # the first test waits for a whole run
 EARLY = {
@@ -65,7 +67,7 @@ def assert_same_model(run: Path, other: Path, name: str) -> None:
     expected, _ = read_tensors(other / name)
     assert found.keys() == expected.keys()
     for key, tensor in expected.items():
-        assert (found[key] - tensor).abs().max() < 1e-6, f"{name}: {key}"
+        assert (found[key] - tensor).abs().max() < 1e-5, f"{name}: {key}"
 
 
 def test_a_run_killed_in_every_stage_up_to_mlfl_has_the_same_models(smoke_runs: Path, tmp_path: Path) -> None:
@@ -79,6 +81,13 @@ def test_a_run_killed_in_every_stage_up_to_mlfl_has_the_same_models(smoke_runs: 
     assert not (run / "tags").exists()
 
 
+def assert_same_scores(run: Path, other: Path, name: str) -> None:
+    (_, found), (_, expected) = read_scores(run / name), read_scores(other / name)
+    assert found.keys() == expected.keys()
+    for filename, scores in expected.items():
+        np.testing.assert_allclose(found[filename], scores, atol=1e-4, err_msg=f"{name}: {filename}")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_a_run_killed_in_every_stage_has_the_same_figures(smoke_runs: Path, tmp_path: Path) -> None:
@@ -87,6 +96,7 @@ def test_a_run_killed_in_every_stage_has_the_same_figures(smoke_runs: Path, tmp_
         name = f"ensemble/result{number}/metrics.json"
         found, expected = (json.loads((of / name).read_text()) for of in (run, smoke_runs / "smoke"))
         assert_alike(found, expected, name)
+        assert_same_scores(run, smoke_runs / "smoke", f"ensemble/result{number}/scores.npz")
     assert_went_on(tmp_path / "log.txt", ["tag_cnn"], trainings=4)
     assert (run / "report.html").stat().st_size > 100_000
 

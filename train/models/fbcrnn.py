@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from train.models.layers import ConvBlock1d, InputNormalisation, SpectrumStack, row_blocks
+from train.models.layers import ConvBlock1d, InputNormalisation, SpectrumStack, has_padding, row_blocks
 from train.models.recurrent import full_precision, gru_step, n_valid_frames, project_inputs, reversed_within
 
 _NORM = {"epsilon": 1e-5, "momentum": 0.05}
@@ -115,7 +115,7 @@ class RecurrentHead(nn.Module):
     def _logits(
         self, states: Float[Tensor, "batch frame channel"], frame_valid: Float[Tensor, "batch frame"]
     ) -> Float[Tensor, "batch frame label"]:
-        hidden = self.hidden(states.transpose(1, 2), frame_valid)
+        hidden = self.hidden(states.transpose(1, 2), frame_valid, has_padding(self, frame_valid))
         return self.output(hidden).transpose(1, 2)
 
 
@@ -138,9 +138,10 @@ class FBCRNN(nn.Module):
     ) -> Float[Tensor, "batch frame channel"]:
         """Frame embeddings, float32; padding frames give zeros, as what lies outside a clip does."""
         spectrum = self.input_norm(log_mel) * frame_valid[:, :, None]
-        rows = self.blocks(spectrum[:, None], frame_valid)
+        padded = has_padding(self, frame_valid)
+        rows = self.blocks(spectrum[:, None], frame_valid, padded)
         for row in self.rows:
-            rows = row(rows, frame_valid)
+            rows = row(rows, frame_valid, padded)
         return rows.transpose(1, 2).to(self.forward_head.output.weight.dtype)
 
     def forward(

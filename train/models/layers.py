@@ -32,6 +32,41 @@ class InputNormalisation(nn.Module):
         return (log_mel - self.mean) * torch.rsqrt(self.variance + self.epsilon)
 
 
+def has_padding(model: nn.Module, frame_valid: Float[Tensor, "batch frame"]) -> bool:
+    """Whether batch statistics have to leave padding out: in training, of a batch that has some.
+
+    Asked once for each pass of a model, since the answer has to come from the device.
+    """
+    return model.training and bool((frame_valid < 1).any())
+
+
+def valid_batch_norm(
+    norm: nn.BatchNorm1d | nn.BatchNorm2d,
+    planes: Float[Tensor, "batch channel frame *mel"],
+    frame_valid: Float[Tensor, "batch frame"],
+) -> Float[Tensor, "batch channel frame *mel"]:
+    """Batch norm in training whose batch statistics count valid frames only (in float32); they are tracked as usual."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    assert norm.momentum is not None
+    rows = planes.float()
+    bands = rows.shape[3:].numel()
+    over = [0, 2, *range(3, rows.ndim)]
+    one_each = (1, -1, 1, *(1 for _ in rows.shape[3:]))
+    valid = frame_valid.view(len(rows), 1, -1, *(1 for _ in rows.shape[3:]))
+    count = frame_valid.sum() * bands
+    mean = (rows * valid).sum(over) / count
+    centred = rows - mean.view(one_each)
+    variance = (centred.square() * valid).sum(over) / count
+    with torch.no_grad():
+        norm.running_mean.lerp_(mean, norm.momentum)
+        norm.running_var.lerp_(variance * count / (count - 1), norm.momentum)
+        norm.num_batches_tracked += 1
+    scale = torch.rsqrt(variance + norm.eps) * norm.weight
+    return (centred * scale.view(one_each) + norm.bias.view(one_each)).to(planes.dtype)
+
+
 class ValidBatchNorm1d(nn.BatchNorm1d):
     """Batch norm per mel band whose batch statistics count valid frames only; padding frames give zeros."""
 
@@ -39,24 +74,9 @@ class ValidBatchNorm1d(nn.BatchNorm1d):
         self, rows: Float[Tensor, "batch frame mel"], frame_valid: Float[Tensor, "batch frame"]
     ) -> Float[Tensor, "batch frame mel"]:
         """In training, normalise by the batch and track its statistics; otherwise by the tracked ones."""
-        valid = frame_valid[:, :, None]
-        if not self.training:
-            return super().forward(rows.transpose(1, 2)).transpose(1, 2) * valid
-        count = valid.sum()
-        mean = (rows * valid).sum((0, 1)) / count
-        variance = ((rows - mean).square() * valid).sum((0, 1)) / count
-        self._track(mean, variance * count / (count - 1))
-        return ((rows - mean) * torch.rsqrt(variance + self.eps) * self.weight + self.bias) * valid
-
-    @torch.no_grad()
-    def _track(self, mean: Float[Tensor, " mel"], variance: Float[Tensor, " mel"]) -> None:
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.num_batches_tracked is not None
-        assert self.momentum is not None
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance, self.momentum)
-        self.num_batches_tracked += 1
+        bands = rows.transpose(1, 2)
+        normal = valid_batch_norm(self, bands, frame_valid) if self.training else super().forward(bands)
+        return normal.transpose(1, 2) * frame_valid[:, :, None]
 
 
 class ConvBlock2d(nn.Module):
@@ -74,10 +94,15 @@ class ConvBlock2d(nn.Module):
         self.norm = nn.BatchNorm2d(n_out, eps=epsilon, momentum=momentum)
 
     def forward(
-        self, planes: Float[Tensor, "batch channel frame mel"], frame_valid: Float[Tensor, "batch frame"]
+        self,
+        planes: Float[Tensor, "batch channel frame mel"],
+        frame_valid: Float[Tensor, "batch frame"],
+        padded: bool = False,
     ) -> Float[Tensor, "batch out frame mel"]:
-        """One block; `frame_valid` is 1 on real frames, 0 on padding."""
-        active = torch.relu(self.norm(self.conv(planes)))
+        """One block; `frame_valid` is 1 on real frames, 0 on padding, which `padded` leaves out of the statistics."""
+        mixed = self.conv(planes)
+        normal = valid_batch_norm(self.norm, mixed, frame_valid) if padded else self.norm(mixed)
+        active = torch.relu(normal)
         return active * frame_valid[:, None, :, None].to(active.dtype)
 
 
@@ -90,10 +115,15 @@ class ConvBlock1d(nn.Module):
         self.norm = nn.BatchNorm1d(n_out, eps=epsilon, momentum=momentum)
 
     def forward(
-        self, rows: Float[Tensor, "batch channel frame"], frame_valid: Float[Tensor, "batch frame"]
+        self,
+        rows: Float[Tensor, "batch channel frame"],
+        frame_valid: Float[Tensor, "batch frame"],
+        padded: bool = False,
     ) -> Float[Tensor, "batch out frame"]:
-        """One block; `frame_valid` is 1 on real frames, 0 on padding."""
-        active = torch.relu(self.norm(self.conv(rows)))
+        """One block; `frame_valid` is 1 on real frames, 0 on padding, which `padded` leaves out of the statistics."""
+        mixed = self.conv(rows)
+        normal = valid_batch_norm(self.norm, mixed, frame_valid) if padded else self.norm(mixed)
+        active = torch.relu(normal)
         return active * frame_valid[:, None, :].to(active.dtype)
 
 
@@ -120,11 +150,14 @@ class SpectrumStack(nn.ModuleList):
         self.pool_after = pool_after
 
     def forward(
-        self, planes: Float[Tensor, "batch channel frame mel"], frame_valid: Float[Tensor, "batch frame"]
+        self,
+        planes: Float[Tensor, "batch channel frame mel"],
+        frame_valid: Float[Tensor, "batch frame"],
+        padded: bool = False,
     ) -> Float[Tensor, "batch out frame"]:
         """Rows of every channel and band that is left; bands are halved by maxima after `pool_after` (from 1)."""
         for number, block in enumerate(self, start=1):
-            planes = block(planes, frame_valid)
+            planes = block(planes, frame_valid, padded)
             if number in self.pool_after:
                 planes = F.max_pool2d(planes, (1, 2))
         return planes.transpose(2, 3).flatten(1, 2)

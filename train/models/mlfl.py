@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from train.models.layers import ConvBlock2d, ValidBatchNorm1d
+from train.models.layers import ConvBlock2d, ValidBatchNorm1d, has_padding
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,9 @@ class MLFL(nn.Module):
         """Frame embeddings; padding frames give zeros."""
         bands = log_mel.unflatten(2, (-1, 2)).mean(3)
         planes = self.input_norm(bands, frame_valid)[:, None]
+        padded = has_padding(self, frame_valid)
         for block in self.blocks:
-            planes = self.pool(block(planes, frame_valid))
+            planes = self.pool(block(planes, frame_valid, padded))
         return planes.squeeze(3).transpose(1, 2)
 
     def forward(

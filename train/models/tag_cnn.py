@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from train.models.layers import InputNormalisation, SpectrumStack, row_blocks
+from train.models.layers import InputNormalisation, SpectrumStack, has_padding, row_blocks
 
 TAG_LOGIT_LIMIT = 10.0
 """Tags are clamped to this logit before they condition the model, in training and in the fused graph alike."""
@@ -74,7 +74,8 @@ class TagCNN(nn.Module):
         tag_rows = (tags * valid).transpose(1, 2)
         tag_maps = tag_rows[..., None].expand(-1, -1, -1, log_mel.shape[2])
         planes = torch.cat([spectrum[:, None], tag_maps], 1)
-        rows = torch.cat([self.blocks(planes, frame_valid), tag_rows], 1)
+        padded = has_padding(self, frame_valid)
+        rows = torch.cat([self.blocks(planes, frame_valid, padded), tag_rows], 1)
         for row in self.rows:
-            rows = row(rows, frame_valid)
+            rows = row(rows, frame_valid, padded)
         return self.output(rows).transpose(1, 2)

@@ -20,9 +20,10 @@ from train.augment import AugmentSettings
 from train.batches import Batch, BatchMaker
 from train.checkpoint import save_model
 from train.data.clips import ClipSet
-from train.loop import LoopSettings, LossTerms, Quality, Step, fingerprint, step_generator, train
+from train.loop import LoopSettings, LossTerms, Quality, Step, fingerprint, train
 from train.mixup import Mix, draw_mix, is_mixed, mix_batch
 from train.models.baseline_crnn import BaselineCRNN, BaselineCRNNConfig, BaselineOutput
+from train.randomness import step_generator
 from train.scoring import baseline_scores, frame_f1
 from train.tagging import best_macro_tag_f1
 from train.teaching import ramp_up

@@ -20,10 +20,11 @@ from train.batches import Batch, BatchMaker
 from train.checkpoint import save_model
 from train.data.clips import ClipSet
 from train.disentangled import attended_components
-from train.loop import LoopSettings, LossTerms, Step, fingerprint, step_generator, train
+from train.loop import LoopSettings, LossTerms, Step, fingerprint, train
 from train.losses import DomainFrames, clip_loss, consistency_loss, focal_loss, ifdc_loss
 from train.mixup import draw_mix, is_mixed, mix_batch
 from train.models.mlfl import MLFL, MLFLConfig, MLFLOutput, pool_tag_logit, trailing_tag_logit
+from train.randomness import step_generator
 from train.stages.mlfl_quality import mlfl_quality
 from train.stages.mlfl_settings import ConsistencyOutput, MLFLSettings, SetName
 from train.teaching import perturb, ramp_up
@@ -49,6 +50,7 @@ def trailing_tags(active: Float[Tensor, "batch frame label"]) -> Float[Tensor, "
 
 def make_lesson(batch: Batch, settings: MLFLSettings, step_draws: Generator, draws: Generator) -> Lesson:
     """The batch, mixed if the step is one that `step_draws` chooses; partners and shares come from `draws`."""
+    batch = batch.with_heard_tags()
     heard = trailing_tags(batch.active)
     if not is_mixed(settings.mixup_share, step_draws):
         return Lesson(batch, heard)
@@ -235,9 +237,10 @@ def train_mlfl(
     parts = {"config": config, "settings": settings, "augment": augment}
     run = fingerprint(**parts, loop=loop.identity(), clips=clips.source)
     losses = step_losses(model, clips, settings, augment, loop)
-    # the temperature divides the attention's logit by the width of the embedding, and its gradient with it
-    fast = list(model.attention.parameters())
-    trained = train(model, losses, loop, folder, run, fast, mlfl_quality(clips))
+    # the temperature divides the attention's logit by the width of the embedding, and its gradient with it; its bias
+    # cancels in the softmax, and what rounding leaves of its gradient would make it walk at random
+    fast, frozen = [model.attention.weight], [model.attention.bias]
+    trained = train(model, losses, loop, folder, run, fast, mlfl_quality(clips), frozen)
     about = {"seed": loop.seed, "steps": loop.steps, "clips": clips.source, "n_clips": len(clips.filenames)}
     about["settings"] = settings.model_dump(mode="json")
     save_model(folder / "student.safetensors", "mlfl", trained.student, clips.event_labels, about)

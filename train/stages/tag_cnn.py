@@ -20,10 +20,11 @@ from train.augment import AugmentSettings
 from train.batches import TRAINING_SETS, Batch, BatchMaker
 from train.checkpoint import save_model
 from train.data.clips import ClipSet
-from train.loop import LoopSettings, LossTerms, Quality, Step, fingerprint, step_generator, train
+from train.loop import LoopSettings, LossTerms, Quality, Step, fingerprint, train
 from train.losses import frame_loss
 from train.models.mlfl import MLFL, pool_tag_logit, trailing_tag_logit
 from train.models.tag_cnn import TagCNN, TagCNNConfig
+from train.randomness import step_generator
 from train.scoring import Gate, frame_f1, mlfl_scores, tag_cnn_scores, tag_scores
 from train.stages.mlfl import trailing_tags
 from train.stages.tag import load_mlfl
@@ -155,7 +156,7 @@ def train_tag_cnn(
     forward = torch.compile(model) if loop.compile else model
 
     def loss_terms(step: Step) -> LossTerms:
-        batch = batches.batch(step.number, step.shard)
+        batch = batches.batch(step.number, step.shard).with_heard_tags()
         mlfl.to(batch.log_mel.device)
         with torch.no_grad():
             tags = condition_tags(
