@@ -16,6 +16,7 @@ from rich.console import Console
 
 from edge_app.core.errors import SedgeError
 from edge_app.formats.whole_file import write_whole
+from train.machine import processor_name
 
 LIBRARIES = ("numpy", "onnxruntime", "soundfile", "soxr")
 THREAD_SETTINGS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")  # the first that is set counts
@@ -81,7 +82,7 @@ def this_machine(graph_threads: int) -> Machine:
     usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     settings = (f"{os.environ[name]} ({name})" for name in THREAD_SETTINGS if name in os.environ)
     return Machine(
-        cpu=_cpu_model(),
+        cpu=processor_name(),
         cores=os.cpu_count() or 1,
         cores_usable=len(usable),
         system=f"{platform.system()} {platform.release()}",
@@ -115,13 +116,3 @@ def report_console() -> Console:
 def say(console: Console, line: str) -> None:
     """One line of plain text, not broken."""
     console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
-
-
-def _cpu_model() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == "model name":
-                return value.strip()
-    return platform.processor() or platform.machine()

@@ -33,6 +33,11 @@ def check_prepared(run: Run, stages: Collection[str]) -> None:
     for stage, loop in loops.items():
         if stage in stages:
             _check_batch(f"{stage.replace('-', '_')}.loop.batch", loop, counts)
+    if "fbcrnn" in stages and recipe.fbcrnn.loop.batch.unlabelled:
+        found = recipe.fbcrnn.loop.batch.unlabelled
+        raise SedgeError(
+            f"fbcrnn.loop.batch.unlabelled: expected 0, as these clips have no tags, found {found}"
+        )
     for name in run.scored if "ensemble" in stages else ():
         if not any(run.clips.reference(name).values()):
             raise SedgeError(f"{name} set: expected at least one event to measure with, found none")

@@ -19,6 +19,7 @@ from sed_scores_eval.base_modules.scores import create_score_dataframe
 
 from edge_app.core.errors import SedgeError
 from edge_app.core.events import FRAME_S, Event
+from train.data.overlaps import merged
 
 COLLAR_S = 0.2
 OFFSET_SHARE = 0.2
@@ -82,21 +83,6 @@ SCENARIO_1 = Scenario(dtc=0.7, gtc=0.7, cttc=None, alpha_ct=0.0, alpha_st=1.0)
 """Rewards exact times."""
 SCENARIO_2 = Scenario(dtc=0.1, gtc=0.1, cttc=0.3, alpha_ct=0.5, alpha_st=1.0)
 """Rewards the right label."""
-
-
-def merged(events: Iterable[Event], touching: bool = False) -> list[Event]:
-    """Overlapping events of one label made one, sorted by onset, then label; `touching` merges touching ones too."""
-    last: dict[str, Event] = {}
-    done: list[Event] = []
-    for later in sorted(events, key=lambda event: (event.onset, event.offset)):
-        event, before = later, last.get(later.event_label)
-        if before and (event.onset < before.offset or (touching and event.onset == before.offset)):
-            offset, score = max(before.offset, event.offset), max(before.score, event.score)
-            event = Event(before.onset, offset, before.event_label, score)
-        elif before:
-            done.append(before)
-        last[event.event_label] = event
-    return sorted([*done, *last.values()], key=lambda event: (event.onset, event.event_label))
 
 
 def f1s(

@@ -117,6 +117,7 @@ def _prepare_unit(run: Run) -> Unit:
         reads=(),
         writes=(CLIPS, f"{DATA}/waveforms.npy"),
         work=lambda: prepare(run),
+        checks_itself=True,
     )
 
 
@@ -137,7 +138,8 @@ def _baseline_unit(run: Run, seed: int) -> Unit:
 def _fbcrnn_unit(run: Run, seed: int) -> Unit:
     recipe, name = run.recipe.fbcrnn, f"fbcrnn/{seed}"
     loop = _seeded(recipe.loop, seed)
-    config = preset_config(FBCRNNConfig, recipe.preset, run.n_labels, kernels=recipe.kernels)
+    fields = {"kernels": recipe.kernels, "memory_frames": recipe.memory_frames}
+    config = preset_config(FBCRNNConfig, recipe.preset, run.n_labels, **fields)
     return _training_unit(
         "fbcrnn",
         name,

@@ -11,9 +11,9 @@ from edge_app.core.errors import SedgeError
 from edge_app.core.events import Event
 from edge_app.formats.desed_tsv import write_durations, write_events
 from train.data.desed import KINDS, SPLITS, DesedSet, find_set, find_sets
+from train.data.overlaps import merged
 from train.data.tables import (
     annotated_durations,
-    merge_overlapping,
     read_filenames,
     read_set,
     read_tags,
@@ -198,13 +198,13 @@ def test_pitfall_overlapping_events_of_one_label_are_merged_first(
         Event(3.0, 4.0, "Dog"),
         Event(1.0, 5.0, "Cat"),
     ]
-    merged = (Event(0.0, 3.0, "Dog"), Event(1.0, 5.0, "Cat"), Event(3.0, 4.0, "Dog"))
-    assert merge_overlapping(events) == merged
+    whole = (Event(0.0, 3.0, "Dog"), Event(1.0, 5.0, "Cat"), Event(3.0, 4.0, "Dog"))
+    assert tuple(merged(events)) == whole
     clips = DesedSet.named(tmp_path, "train")
     clips.table.parent.mkdir(parents=True)
     write_events(clips.table, {"a.wav": events, "b.wav": events[3:]})
     rows = read_set("synthetic", clips)
-    assert rows.events == (merged, (Event(1.0, 5.0, "Cat"), Event(3.0, 4.0, "Dog")))
+    assert rows.events == (whole, (Event(1.0, 5.0, "Cat"), Event(3.0, 4.0, "Dog")))
     assert "2 events overlap another one of their label" in capsys.readouterr().err
 
 
@@ -213,13 +213,13 @@ def test_merging_equals_a_mask_of_milliseconds() -> None:
     for _ in range(50):
         onsets = rng.integers(0, 9000, 6)
         events = [Event(on / 1000, (on + rng.integers(1, 2000)) / 1000, "Dog") for on in onsets]
-        merged = merge_overlapping(events)
+        whole = merged(events)
         mask, expected = np.zeros(12_000, bool), np.zeros(12_000, bool)
-        for into, spans in ((mask, merged), (expected, events)):
+        for into, spans in ((mask, whole), (expected, events)):
             for event in spans:
                 into[round(event.onset * 1000) : round(event.offset * 1000)] = True
         assert np.array_equal(mask, expected)
-        assert all(a.offset <= b.onset for a, b in itertools.pairwise(merged))
+        assert all(a.offset <= b.onset for a, b in itertools.pairwise(whole))
 
 
 def test_pitfall_the_annotated_files_are_kept_of_a_longer_table_of_durations(

@@ -315,3 +315,21 @@ def test_both_directions_equal_the_librarys_packed_recurrence() -> None:
     found = own(rows, lengths)
     for clip, length in enumerate(lengths.tolist()):
         torch.testing.assert_close(found[clip, :length], expected[clip, :length])
+
+
+def test_units_start_with_memories_up_to_the_longest_and_no_other_number_changes() -> None:
+    torch.manual_seed(0)
+    plain = FBCRNN(FBCRNNConfig(2, channels=(4,) * 9, row_channels=(4, 4, 4), gru_width=64))
+    torch.manual_seed(0)
+    remembering = FBCRNN(
+        FBCRNNConfig(2, channels=(4,) * 9, row_channels=(4, 4, 4), gru_width=64, memory_frames=500)
+    )
+    assert sum(p.numel() for p in plain.parameters()) == sum(p.numel() for p in remembering.parameters())
+    for head in (remembering.forward_head, remembering.backward_head):
+        for layer in range(2):
+            kept = torch.sigmoid(getattr(head.gru, f"bias_ih_l{layer}")[64:128].detach())
+            frames = 1 / (1 - kept)  # after so many, a state has shrunk to 1/e
+            assert 1.9 < frames.min()
+            assert frames.max() < 501
+            assert 100 < frames.median() < 400
+            assert (getattr(head.gru, f"bias_hh_l{layer}")[64:128] == 0).all()

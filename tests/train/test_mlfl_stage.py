@@ -90,6 +90,16 @@ def test_the_stage_trains_repeats_itself_and_writes_teacher_and_student(tmp_path
     assert all(list(line["quality"]) == figures for line in lines)  # type: ignore[call-overload]
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_pitfall_attention_bias_stays_zero_whatever_rounding_leaves_of_its_gradient(
+    precision, tmp_path
+) -> None:
+    loop = LOOP.model_copy(update={"precision": precision, "steps": 8})
+    model, _ = load_model(run(tmp_path, pseudo_labelled(noise_clips(COUNTS)), loop), "mlfl")
+    assert (model.attention.bias == 0).all()
+    assert (model.attention.weight != 0).any()
+
+
 def test_synthetic_clips_alone_are_enough(tmp_path) -> None:
     loop = LOOP.model_copy(update={"batch": BatchSettings(synthetic=3), "steps": 2})
     (line,) = logged(run(tmp_path, noise_clips({"synthetic": 3}), loop, consistency_weight=0))

@@ -3,7 +3,7 @@
 import hashlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge_app.core.errors import SedgeError
@@ -11,6 +11,7 @@ from edge_app.core.events import Event
 from edge_app.formats.desed_tsv import escape, read_durations, read_events, unescape
 from edge_app.formats.whole_file import write_whole
 from train.data.desed import DesedSet, audio_files
+from train.data.overlaps import merged
 
 NAMED_MISSING = 10
 """Missing files that a message names; the list beside the prepared clips has all."""
@@ -62,9 +63,9 @@ def read_set(name: str, clips: DesedSet) -> SetTable:
         raise SedgeError(f"{place}: expected at least one clip in the {name} set, found none")
     _check_names(clips, filenames)
     annotated_durations(clips, filenames)
-    merged = [merge_overlapping(events.get(filename, ())) for filename in filenames]
-    _notice_merged(clips, events, merged)
-    return SetTable(name, clips, filenames, tuple(merged), tuple(tags.get(name) for name in filenames))
+    whole = tuple(tuple(merged(events.get(filename, ()))) for filename in filenames)
+    _notice_merged(clips, events, whole)
+    return SetTable(name, clips, filenames, whole, tuple(tags.get(name) for name in filenames))
 
 
 def read_tags(path: Path) -> dict[str, Tags]:
@@ -124,21 +125,6 @@ def annotated_durations(clips: DesedSet, filenames: Iterable[str]) -> dict[str, 
             f"{clips.table} and left out"
         )
     return {filename: durations[filename] for filename in wanted}
-
-
-def merge_overlapping(events: Iterable[Event]) -> tuple[Event, ...]:
-    """Events of one clip with overlapping ones of one label made one, sorted by onset, then label."""
-    done: list[Event] = []
-    last: dict[str, int] = {}
-    for event in sorted(events, key=lambda event: (event.onset, -event.offset, event.event_label)):
-        place = last.get(event.event_label)
-        before = done[place] if place is not None else None
-        if place is not None and before and (event.onset < before.offset or event.onset == before.onset):
-            done[place] = replace(before, offset=max(before.offset, event.offset))
-        else:
-            last[event.event_label] = len(done)
-            done.append(event)
-    return tuple(sorted(done, key=lambda event: (event.onset, event.event_label)))
 
 
 def present(rows: SetTable, out: Path, allow_missing: bool) -> SetTable:

@@ -15,7 +15,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from train.models.layers import ConvBlock1d, InputNormalisation, SpectrumStack, has_padding, row_blocks
-from train.models.recurrent import full_precision, gru_step, n_valid_frames, project_inputs, reversed_within
+from train.models.recurrent import (
+    full_precision,
+    gru_step,
+    n_valid_frames,
+    project_inputs,
+    reversed_within,
+    start_with_memory,
+)
 
 _NORM = {"epsilon": 1e-5, "momentum": 0.05}
 _FLAT_LAYERS = (2, 4, 6, 8, 9)
@@ -38,6 +45,9 @@ class FBCRNNConfig:
     """1-D convolutions over frames, 3 wide."""
     gru_width: int = 256
     gru_layers: int = 2
+    memory_frames: int = 0
+    """Longest memory, in frames, that the GRUs' update gates start with (Tallec and Ollivier 2018); 0 for torch's own
+    start, which forgets within some frames, and is long in learning what was heard seconds ago."""
 
     def __post_init__(self) -> None:
         if self.kernels not in ("3x3", "3x1"):
@@ -81,9 +91,11 @@ class FBCRNNOutput:
 class RecurrentHead(nn.Module):
     """GRU layers, a 1x1 convolution block, and a 1x1 convolution to the labels; always in float32."""
 
-    def __init__(self, n_in: int, width: int, n_layers: int, n_labels: int) -> None:
+    def __init__(self, n_in: int, width: int, n_layers: int, n_labels: int, memory_frames: int) -> None:
         super().__init__()
         self.gru = nn.GRU(n_in, width, n_layers, batch_first=True)
+        if memory_frames:
+            start_with_memory(self.gru, memory_frames)
         self.hidden = ConvBlock1d(width, width, 1, **_NORM)
         self.output = nn.Conv1d(width, n_labels, 1)
 
@@ -129,7 +141,8 @@ class FBCRNN(nn.Module):
         self.blocks = SpectrumStack(1, config.channels, config.kernel_sizes, config.pool_after, **_NORM)
         n_bands = config.n_mels // 2 ** len(config.pool_after)
         self.rows = row_blocks(config.channels[-1] * n_bands, config.row_channels, 3, **_NORM)
-        head = (config.row_channels[-1], config.gru_width, config.gru_layers, config.n_labels)
+        widths = (config.row_channels[-1], config.gru_width, config.gru_layers, config.n_labels)
+        head = (*widths, config.memory_frames)
         self.forward_head = RecurrentHead(*head)
         self.backward_head = RecurrentHead(*head)
 

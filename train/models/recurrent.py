@@ -67,3 +67,17 @@ def gru_step(
     reset, update = from_state[:, :split].add_(gates[:, :split]).sigmoid_().chunk(2, 1)
     candidate = torch.addcmul(gates[:, split:], reset, from_state[:, split:]).tanh_()
     return torch.lerp(candidate, state, update)
+
+
+@torch.no_grad()
+def start_with_memory(gru: nn.GRU, longest: int) -> None:
+    """Set the biases of the update gates so that units remember for 1 to `longest` frames.
+
+    Chrono initialisation: b ~ log(U(1, T - 1)) (Tallec and Ollivier 2018, equation 16; in torch's GRU the update
+    gate keeps the old state, as a forget gate does).
+    """
+    for layer in range(gru.num_layers):
+        update = slice(gru.hidden_size, 2 * gru.hidden_size)
+        memory = torch.empty(gru.hidden_size).uniform_(1, max(2, longest - 1))
+        getattr(gru, f"bias_ih_l{layer}")[update] = torch.log(memory)
+        getattr(gru, f"bias_hh_l{layer}")[update] = 0.0

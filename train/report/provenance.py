@@ -11,6 +11,7 @@ from typing import Any
 
 from edge_app import __version__
 from edge_app.core.errors import SedgeError
+from train.machine import processor_name
 from train.report.blocks import Block, Fold, Heading, Missing, Section, Source, TableBlock, Text
 from train.report.folder import read_json
 from train.report.tables import Cell, Table, heading, rows_table, value_text
@@ -178,14 +179,4 @@ def _version(name: str) -> str:
 
 
 def _machine() -> str:
-    return f"{_processor()}, {os.cpu_count()} processors, {platform.system()} {platform.release()}"
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == "model name":
-                return value.strip()
-    return platform.processor() or platform.machine()
+    return f"{processor_name()}, {os.cpu_count()} processors, {platform.system()} {platform.release()}"
