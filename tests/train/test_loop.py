@@ -133,7 +133,7 @@ def test_pitfall_batch_norm_statistics_are_averaged_as_weights_are(tmp_path) -> 
     tracked = []
     for _ in range(3):
         training.take_step(partial(mlfl_terms, model))
-        tracked.append(model.input_norm.running_mean.clone())
+        tracked.append(model.state_dict()["input_norm.running_mean"].clone())
     expected = tracked[0]
     for later, decay in zip(tracked[1:], (0.5, 0.5), strict=True):
         expected = decay * expected + (1 - decay) * later

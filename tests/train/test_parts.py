@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.data.bank import Recording, SoundBank, read_bank
+from train.data.bank import Recording, Role, SoundBank, read_bank
 from train.data.parts import MIN_GROUPS, domain_bank, hold_out, key_of
 
 BANK = Path(__file__).parents[1] / "data" / "bank"
@@ -17,7 +17,8 @@ def made_bank(rows: list[tuple[str, int]]) -> SoundBank:
     """A bank of recordings of (label or role, number of their group)."""
     recordings = []
     for index, (key, group) in enumerate(rows):
-        role, label = (key, None) if key in ("background", "distractor") else ("foreground", key)
+        roles: dict[str, Role] = {"background": "background", "distractor": "distractor"}
+        role, label = roles.get(key, "foreground"), None if key in roles else key
         path = Path(f"{key}/{index}.flac")
         recordings.append(Recording(path, role, label, f"g{group}", "train", name=path.as_posix()))
     return SoundBank(Path("bank"), tuple(recordings), ("Cat", "Dog"))
