@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from edge_app.core.events import Event
 from train.evaluate import MAX_EFPR, event_f1
 from train.report.ablation import difference, unhelpful_sentences
-from train.report.curves import Roc
-from train.report.folder import read_log
+from train.report.curves import Roc, draw_training
+from train.report.folder import Log, read_log
 from train.report.matches import ClipMatches, choose_examples, count_matches
 from train.report.rows import Row
 
@@ -107,3 +107,10 @@ def test_a_log_cut_by_a_kill_is_read(tmp_path: Path) -> None:
     assert list(log.losses["clip"]) == [1, 2]
     assert log.clips_per_s == {2: 5.0}
     assert log.unreadable == 1
+
+
+def test_scales_over_decades_are_numbers_not_formulae() -> None:
+    series = {step: 10.0 ** -(step / 100) for step in range(0, 600, 50)}
+    picture = draw_training({"1": Log({"consistency": series}, {}, {}, 0)}, "Baseline CRNN")
+    assert "mathdefault" not in picture
+    assert "0.001" in picture
