@@ -51,17 +51,21 @@ def test_it_hears_what_is_played(microphone: VirtualMicrophone):
     found = [
         Event(one["onset"], one["offset"], one["event_label"]) for one in news if one["type"] == "closed"
     ]
-    annotated = [event for event in read_events(ANNOTATION)[RECORDING.name] if event.offset < 19]
-    heard = [event for event in annotated if any(overlaps(event, one) for one in found)]
-    assert len(heard) >= len(annotated) / 2, (annotated, found)
+    annotated = [event for event in read_events(ANNOTATION)[RECORDING.name] if event.offset < 16]
+    # how late the player began is one number for all events: a busy machine takes seconds to start it
+    heard = max(
+        sum(any(overlaps(event, one, late_s) for one in found) for event in annotated)
+        for late_s in (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+    )
+    assert heard >= len(annotated) / 2, (annotated, found)
 
 
-def overlaps(one: Event, other: Event, slack_s: float = 1.0) -> bool:
-    """Whether they are of one label and meet, give or take what the player's start takes."""
+def overlaps(one: Event, other: Event, late_s: float) -> bool:
+    """Whether they are of one label, and the other is where the one would be if it were so much later."""
     return (
         one.event_label == other.event_label
-        and one.onset < other.offset + slack_s
-        and other.onset < one.offset + slack_s
+        and one.onset + late_s < other.offset
+        and other.onset < one.offset + late_s
     )
 
 
