@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge_app.core.events import Event
@@ -52,10 +53,10 @@ def test_it_hears_what_is_played(microphone: VirtualMicrophone):
         Event(one["onset"], one["offset"], one["event_label"]) for one in news if one["type"] == "closed"
     ]
     annotated = [event for event in read_events(ANNOTATION)[RECORDING.name] if event.offset < 16]
-    # how late the player began is one number for all events: a busy machine takes seconds to start it
+    # player and microphone begin apart by one number for all events: a busy machine takes seconds to start either
     heard = max(
         sum(any(overlaps(event, one, late_s) for one in found) for event in annotated)
-        for late_s in (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+        for late_s in np.arange(-4, 4.1, 0.25).tolist()
     )
     assert heard >= len(annotated) / 2, (annotated, found)
 
