@@ -5,20 +5,17 @@ import shutil
 from pathlib import Path
 
 import pytest
-import soundfile
 import torch
 
 from edge_app.core.errors import SedgeError
-from edge_app.formats.desed_tsv import write_events
-from tests.train.noise_clips import SAMPLE_RATE, STRONG_SETS, noise_clips
+from tests.train.layouts import COUNTS, write_layout
+from tests.train.noise_clips import noise_clips
 from train.ablation import VARIANTS, Variant, rewrite_report, variant_units
 from train.checkpoint import load_model
 from train.commands import ablate
 from train.commands import train as train_command
 from train.commands.ablate import Ablate, chosen_seeds, chosen_variants
 from train.commands.run_arguments import RunArguments, find_run
-from train.data.clips import ClipSet
-from train.data.desed import SPLITS, DesedSet
 from train.ledger import Ledger, Unit
 from train.losses import focal_loss
 from train.pipeline import RESULT_METRICS
@@ -28,7 +25,6 @@ from train.stages.mlfl_settings import MLFLSettings
 from train.stages.tag import tag_clips
 from train.systems import score_mlfl
 
-COUNTS = {"synthetic": 3, "weak": 2, "unlabelled": 2, "development": 2, "validation": 2}
 RECIPE = """
 name = "tiny"
 seeds = [1, 2]
@@ -53,24 +49,6 @@ loop = { steps = 1, batch = { synthetic = 1, weak = 1, unlabelled = 1 } }
 [measure]
 at_50 = false
 """
-
-
-def write_layout(clips: ClipSet, folder: Path) -> None:
-    """The clips as files in the layout of own mixes, with what each set's table says."""
-    for name in COUNTS:
-        place = DesedSet.named(folder, SPLITS[name], name)
-        place.audio.mkdir(parents=True)
-        place.table.parent.mkdir(parents=True, exist_ok=True)
-        rows = clips.indices(name)
-        for row in rows:
-            waveform = clips.waveforms[row, : clips.n_samples[row]]
-            soundfile.write(place.audio / clips.filenames[row], waveform, SAMPLE_RATE)
-        if name in STRONG_SETS:
-            write_events(place.table, clips.reference(name))
-        else:
-            tags = [[clips.filenames[row], *(clips.given_tags[row] or ())] for row in rows]
-            head = ["filename", "event_labels"][: len(tags[0])]
-            place.table.write_text("".join("\t".join(line) + "\n" for line in [head, *tags]))
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import pytest
 import soundfile
 
 from edge_app.cli import main
+from tests.train.layouts import COUNTS, write_layout
 from tests.train.noise_clips import noise_clips
-from tests.train.test_ablation import COUNTS, write_layout
 from train.pipeline import STAGES
 
 RECIPE = """
