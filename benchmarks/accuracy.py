@@ -15,10 +15,10 @@ from edge_app.core.detect import Context, Detector
 from edge_app.core.errors import EXIT_DONE, SedgeError
 from edge_app.core.runtime_onnx import OnnxRuntime
 from edge_app.formats.whole_file import write_whole
-from train.evaluate import FrameScores, event_f1, psds
-from train.figures import cross_figures, shown
-from train.tune import cross_tuned, decode_all, halves_of, smooth_all
-from train.validation_set import ValidationSet, read_validation_set, score_clips
+from train.measuring.evaluate import FrameScores, event_f1, psds
+from train.measuring.figures import cross_figures, shown
+from train.measuring.tune import cross_tuned, decode_all, halves_of, smooth_all
+from train.measuring.validation_set import ValidationSet, read_validation_set, score_clips
 
 ROWS = {
     "event-F1 macro, shipped decoding": ("shipped", "event_f1_macro"),

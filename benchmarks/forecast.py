@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from train.data.inventory import PUBLISHED
-from train.loop_settings import LoopSettings
-from train.recipe import DataRecipe, Recipe
+from train.fitting.loop_settings import LoopSettings
+from train.pipeline.recipe import DataRecipe, Recipe
 
 HOUR_S = 3600
 LABELLING = "pseudo labels"

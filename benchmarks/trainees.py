@@ -14,22 +14,22 @@ from torch import nn
 
 from benchmarks.recording import SAMPLE_RATE, soundscape
 from edge_app.core.events import Event
-from train.batches import TRAINING_SETS, BatchMaker
 from train.data.clips import FULL_SCALE, ClipSet
 from train.data.desed import CLIP_S
-from train.loop_settings import LoopSettings
+from train.fitting.batches import TRAINING_SETS, BatchMaker
+from train.fitting.loop_settings import LoopSettings
+from train.fitting.randomness import step_generator
+from train.fitting.training import LossTerms, Step
 from train.models.baseline_crnn import BaselineCRNN, BaselineCRNNConfig
 from train.models.fbcrnn import FBCRNN, FBCRNNConfig
 from train.models.mlfl import MLFL, MLFLConfig
 from train.models.tag_cnn import TagCNN, TagCNNConfig
-from train.randomness import step_generator
-from train.recipe import BaselineRecipe, FBCRNNRecipe, MLFLRecipe, Recipe, TagCNNRecipe
-from train.run import preset_config
+from train.pipeline.recipe import BaselineRecipe, FBCRNNRecipe, MLFLRecipe, Recipe, TagCNNRecipe
+from train.pipeline.run import preset_config
 from train.stages.baseline import baseline_loss_terms, mixed
 from train.stages.fbcrnn import fbcrnn_loss_terms
 from train.stages.mlfl import disentangled, step_losses
 from train.stages.tag_cnn import condition_tags, tag_cnn_loss_terms
-from train.training import LossTerms, Step
 
 CLIPS_PER_SET = 100
 EVENTS_PER_CLIP = 3

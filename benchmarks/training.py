@@ -28,11 +28,11 @@ from benchmarks.trainees import seeds_of, soundscape_clips, stage_recipe
 from benchmarks.training_speed import WARM_UP_STEPS, LabellingSpeed, ModelSpeed, Spread, model_speed
 from edge_app.core.errors import EXIT_DONE, SedgeError
 from edge_app.core.labels import DESED_LABELS
-from train.checkpoint import MODELS
 from train.data.waveforms import N_SAMPLES
-from train.device import choose_device
-from train.loop_settings import LoopSettings
-from train.recipe import Recipe, find_recipe, read_recipe
+from train.fitting.checkpoint import MODELS
+from train.fitting.device import choose_device
+from train.fitting.loop_settings import LoopSettings
+from train.pipeline.recipe import Recipe, find_recipe, read_recipe
 
 NO_GPU, NOT_MEASURED = "no GPU", "not measured"
 GIGABYTE = 1e9

@@ -11,15 +11,15 @@ import torch
 
 from benchmarks.device_time import busy_s, lap_s
 from benchmarks.trainees import stage_recipe, trainee
-from train.batches import BatchMaker
 from train.data.clips import ClipSet
-from train.device import check_compiler, choose_device, is_bfloat16, memory_errors_named
-from train.loop_settings import LoopSettings
+from train.fitting.batches import BatchMaker
+from train.fitting.device import check_compiler, choose_device, is_bfloat16, memory_errors_named
+from train.fitting.loop_settings import LoopSettings
+from train.fitting.training import Training
 from train.models.fbcrnn import FBCRNN
-from train.pseudo_labels import Ensemble, PseudoLabelSettings
-from train.recipe import Recipe
-from train.training import Training
-from train.windowed import mean_window_scores
+from train.pipeline.recipe import Recipe
+from train.pseudo.labels import Ensemble, PseudoLabelSettings
+from train.pseudo.windowed import mean_window_scores
 
 WARM_UP_STEPS = 2
 PROFILED_STEPS = 3

@@ -28,7 +28,7 @@ from edge_app.core.logmel import LogMelConfig, log_mel
 from edge_app.core.runtime import INPUT_NAMES, OUTPUT_NAMES, FusedInput
 from export.fuse import FusedEnsemble, Gate
 from export.onnx import export_onnx
-from train.checkpoint import load_model
+from train.fitting.checkpoint import load_model
 from train.models.mlfl import MLFL
 from train.models.tag_cnn import TagCNN
 

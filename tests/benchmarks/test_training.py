@@ -17,16 +17,16 @@ from benchmarks.training import check_models
 from benchmarks.training_speed import Laps, speed_of
 from edge_app import cli
 from edge_app.core.errors import SedgeError
-from train.checkpoint import MODELS
-from train.loop_settings import BatchSettings, LoopSettings
+from train.fitting.checkpoint import MODELS
+from train.fitting.loop_settings import BatchSettings, LoopSettings
+from train.fitting.training import Training
 from train.models.baseline_crnn import BaselineCRNNConfig
 from train.models.fbcrnn import FBCRNNConfig
 from train.models.mlfl import MLFLConfig
-from train.recipe import Recipe, find_recipe, read_recipe
+from train.pipeline.recipe import Recipe, find_recipe, read_recipe
 from train.stages.baseline import train_baseline
 from train.stages.fbcrnn import train_fbcrnn
 from train.stages.mlfl import train_mlfl
-from train.training import Training
 
 LABELS = ("Cat", "Dog", "Speech")
 RECIPE = """

@@ -15,7 +15,7 @@ from export import bundle as bundle_module
 from export.bundle import Member, export_bundle, load_member, run_members
 from export.commands import export_bundle as export_command
 from tests.models import DEMO_CLIP, tiny_member
-from train.checkpoint import load_model, save_model
+from train.fitting.checkpoint import load_model, save_model
 
 LABELS = ("Cat", "Dog", "Speech")
 

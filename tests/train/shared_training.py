@@ -7,15 +7,15 @@ import numpy as np
 import torch
 
 from edge_app.core.events import Event
-from train import distributed
-from train.augment import AugmentSettings
-from train.batches import BatchMaker
 from train.data.clips import ClipSet
-from train.loop import LossTerms, Step, train
-from train.loop_settings import BatchSettings, LoopSettings
-from train.losses import clip_loss, focal_loss
+from train.fitting import distributed
+from train.fitting.augment import AugmentSettings
+from train.fitting.batches import BatchMaker
+from train.fitting.loop import LossTerms, Step, train
+from train.fitting.loop_settings import BatchSettings, LoopSettings
+from train.fitting.losses import clip_loss, focal_loss
+from train.fitting.schedule import ScheduleSettings
 from train.models.mlfl import MLFL, MLFLConfig, pool_tag_logit
-from train.schedule import ScheduleSettings
 
 LABELS = ("Cat", "Dog")
 

@@ -10,20 +10,20 @@ import torch
 from edge_app.core.errors import SedgeError
 from tests.train.layouts import COUNTS, write_layout
 from tests.train.noise_clips import noise_clips
-from train.ablation import VARIANTS, Variant, rewrite_report, variant_units
-from train.checkpoint import load_model
 from train.commands import ablate
 from train.commands import train as train_command
 from train.commands.ablate import Ablate, chosen_seeds, chosen_variants
 from train.commands.run_arguments import RunArguments, find_run
-from train.ledger import Ledger, Unit
-from train.losses import focal_loss
-from train.pipeline import RESULT_METRICS
-from train.run import Run
+from train.fitting.checkpoint import load_model
+from train.fitting.losses import focal_loss
+from train.pipeline.ablation import VARIANTS, Variant, rewrite_report, variant_units
+from train.pipeline.ledger import Ledger, Unit
+from train.pipeline.run import Run
+from train.pipeline.systems import score_mlfl
+from train.pipeline.units import RESULT_METRICS
 from train.stages.mlfl import learnable
 from train.stages.mlfl_settings import MLFLSettings
 from train.stages.tag import tag_clips
-from train.systems import score_mlfl
 
 RECIPE = """
 name = "tiny"

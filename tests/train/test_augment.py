@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from train.augment import (
+from train.fitting.augment import (
     AugmentSettings,
     Sounds,
     augment_log_mel,

@@ -10,13 +10,14 @@ from torch import Tensor
 
 from tests.models import stir
 from tests.train.noise_clips import LABELS, noise_clips
-from train.augment import AugmentSettings
-from train.batches import Batch, BatchMaker
-from train.checkpoint import load_model
 from train.data.clips import ClipSet
-from train.loop_settings import BatchSettings, LoopSettings
+from train.fitting.augment import AugmentSettings
+from train.fitting.batches import Batch, BatchMaker
+from train.fitting.checkpoint import load_model
+from train.fitting.loop_settings import BatchSettings, LoopSettings
+from train.fitting.schedule import ScheduleSettings
+from train.fitting.training import Step
 from train.models.baseline_crnn import BaselineCRNN, BaselineCRNNConfig, BaselineOutput
-from train.schedule import ScheduleSettings
 from train.stages.baseline import (
     BaselineSettings,
     baseline_loss_terms,
@@ -25,7 +26,6 @@ from train.stages.baseline import (
     score_loss,
     train_baseline,
 )
-from train.training import Step
 
 N_LABELS = 3
 TINY = BaselineCRNNConfig(N_LABELS, channels=(4,) * 7, gru_width=8, gru_layers=1, dropout=0.0)

@@ -6,11 +6,11 @@ import torch
 
 from edge_app.core.errors import SedgeError
 from edge_app.core.events import Event
-from train.augment import AugmentSettings
-from train.batches import Batch, BatchMaker, feature_batches
 from train.data.clips import ClipSet
-from train.features import LogMel
-from train.loop_settings import BatchSettings, LoopSettings
+from train.fitting.augment import AugmentSettings
+from train.fitting.batches import Batch, BatchMaker, feature_batches
+from train.fitting.features import LogMel
+from train.fitting.loop_settings import BatchSettings, LoopSettings
 
 NONE = AugmentSettings(
     gain_log_std=0, superpose=0, warp_log_std=0, mel_mask_bands=0, noise_std=0, filter_db=0

@@ -8,9 +8,9 @@ from torch import nn
 
 from edge_app.core.errors import SedgeError
 from tests.train.processes import Moment, run_sedge
-from train.checkpoint import read_tensors, write_tensors
-from train.loop import LossTerms, Step, train
-from train.loop_settings import BatchSettings, LoopSettings
+from train.fitting.checkpoint import read_tensors, write_tensors
+from train.fitting.loop import LossTerms, Step, train
+from train.fitting.loop_settings import BatchSettings, LoopSettings
 
 pytestmark = pytest.mark.timeout(1200)  # the first test waits for a whole run
 LOOP = LoopSettings(

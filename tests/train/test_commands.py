@@ -18,8 +18,8 @@ from edge_app.core.logmel import LogMelConfig
 from edge_app.formats.desed_tsv import write_durations, write_events
 from edge_app.formats.frame_scores import FrameScoreWriter
 from train.commands import evaluate, tune_decoding
-from train.tune import decode_all
-from train.validation_set import read_validation_set, score_clips
+from train.measuring.tune import decode_all
+from train.measuring.validation_set import read_validation_set, score_clips
 
 LABELS = ("Cat", "Dog")
 N_FRAMES = 300

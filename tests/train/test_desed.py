@@ -20,7 +20,7 @@ from train.data.tables import (
     write_filenames,
     write_tags,
 )
-from train.validation_set import read_validation_set
+from train.measuring.validation_set import read_validation_set
 
 EVENTS = {"a.wav": [Event(0.5, 1.0, "Dog")]}
 

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_app.core.events import FRAME_S, Event, rasterise, vectorise
-from train.detection_choice import (
+from train.measuring.evaluate import event_f1
+from train.measuring.matching import reference_intervals
+from train.pseudo.detection_choice import (
     LabelChoice,
     best_event_threshold,
     choose_detection,
@@ -17,8 +19,6 @@ from train.detection_choice import (
     median_filter,
     smooth,
 )
-from train.evaluate import event_f1
-from train.matching import reference_intervals
 
 LABELS = ("Cat", "Dog")
 N_FRAMES = 60

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tests.models import stir
-from train.checkpoint import load_model, save_model
+from train.fitting.checkpoint import load_model, save_model
 from train.models.mlfl import MLFL, MLFLConfig, disentangled_widths, pool_tag_logit
 from train.models.tag_cnn import TagCNN, TagCNNConfig
 

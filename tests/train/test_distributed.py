@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.train.shared_training import shared_training
-from train.checkpoint import read_tensors
+from train.fitting.checkpoint import read_tensors
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from edge_app.core.errors import SedgeError
 from edge_app.core.events import Event, rasterise
 from edge_app.formats.desed_tsv import read_events
-from train.ensemble import (
+from train.measuring.ensemble import (
     RESULT_WEIGHTS,
     EnsembleSettings,
     Task,
@@ -20,10 +20,10 @@ from train.ensemble import (
     mode_of,
     rank,
 )
-from train.evaluate import event_f1
-from train.measure import Truth
-from train.score_store import read_scores
-from train.tune import Grid
+from train.measuring.evaluate import event_f1
+from train.measuring.measure import Truth
+from train.measuring.score_store import read_scores
+from train.measuring.tune import Grid
 
 LABELS = ["Cat", "Dog"]
 N_FRAMES = 200

@@ -13,7 +13,7 @@ from edge_app.core.errors import SedgeError
 from edge_app.core.events import FRAME_S, Event, rasterise, vectorise
 from edge_app.core.labels import DESED_LABELS
 from edge_app.formats.desed_tsv import read_durations, read_events
-from train.evaluate import (
+from train.measuring.evaluate import (
     OPERATING_POINTS,
     clip_f1,
     event_f1,
@@ -24,7 +24,7 @@ from train.evaluate import (
     psds_at_operating_points,
     segment_f1,
 )
-from train.measure import operating_points
+from train.measuring.measure import operating_points
 
 PUBLISHED = Path(__file__).parents[1] / "data" / "desed_eval"
 Table = dict[str, list[Event]]

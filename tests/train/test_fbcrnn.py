@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tests.models import stir
-from train.checkpoint import read_tensors, write_tensors
+from train.fitting.checkpoint import read_tensors, write_tensors
 from train.models.fbcrnn import FBCRNN, FBCRNNConfig, FBCRNNOutput, clip_tag_scores, window_scores
 from train.models.recurrent import BidirectionalGRU, n_valid_frames, reversed_within
 

@@ -10,15 +10,15 @@ import torch
 
 from edge_app.core.errors import SedgeError
 from tests.train.tone_clips import LABELS, STILL, TINY, tiny_loop, tone_clips
-from train.augment import AugmentSettings
-from train.batches import BatchMaker
-from train.checkpoint import load_model
 from train.data.clips import ClipSet
-from train.loop_settings import BatchSettings
-from train.losses import max_branch_loss
+from train.fitting.augment import AugmentSettings
+from train.fitting.batches import BatchMaker
+from train.fitting.checkpoint import load_model
+from train.fitting.loop_settings import BatchSettings
+from train.fitting.losses import max_branch_loss
 from train.models.fbcrnn import FBCRNN, clip_tag_scores
+from train.pseudo.tagging import best_macro_tag_f1
 from train.stages.fbcrnn import FBCRNNSettings, fbcrnn_loss_terms, tagging_quality, train_fbcrnn
-from train.tagging import best_macro_tag_f1
 
 SETS = ("synthetic",) * 4 + ("weak",) * 4 + ("development",) * 2 + ("weak_development",) * 2
 

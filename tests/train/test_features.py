@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from edge_app.core.logmel import log_mel
-from train.augment import AugmentSettings
-from train.batches import BatchMaker
 from train.data.clips import FULL_SCALE, ClipSet
-from train.features import LogMel
-from train.loop_settings import LoopSettings
+from train.fitting.augment import AugmentSettings
+from train.fitting.batches import BatchMaker
+from train.fitting.features import LogMel
+from train.fitting.loop_settings import LoopSettings
 from train.models.layers import InputNormalisation, ValidBatchNorm1d
 from train.models.tag_cnn import TagCNN, TagCNNConfig
 

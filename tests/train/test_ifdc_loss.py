@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from train.losses import DomainFrames, ifdc_loss, pair_distance, pair_masks
+from train.fitting.losses import DomainFrames, ifdc_loss, pair_distance, pair_masks
 
 N_FRAMES, WIDTH, N_LABELS = 4, 6, 3
 

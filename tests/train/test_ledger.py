@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edge_app.core.bundle import file_sha256
 from edge_app.core.errors import SedgeError
-from train.ledger import LEDGER, Ledger, Unit
+from train.pipeline.ledger import LEDGER, Ledger, Unit
 
 
 def unit_of(run: Path, name: str, stage: str, *reads: str, settings: Mapping[str, Any] | None = None) -> Unit:

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from edge_app.core.errors import SedgeError
-from train.checkpoint import load_model, read_tensors, save_model
-from train.loop import LossTerms, Step, Training, fingerprint, train
-from train.loop_settings import BatchSettings, LoopSettings
-from train.losses import clip_loss, focal_loss, frame_loss
+from train.fitting.checkpoint import load_model, read_tensors, save_model
+from train.fitting.loop import LossTerms, Step, Training, fingerprint, train
+from train.fitting.loop_settings import BatchSettings, LoopSettings
+from train.fitting.losses import clip_loss, focal_loss, frame_loss
+from train.fitting.randomness import step_generator
+from train.fitting.schedule import ScheduleSettings
 from train.models.mlfl import MLFL, MLFLConfig, pool_tag_logit
 from train.models.tag_cnn import TagCNN, TagCNNConfig
-from train.randomness import step_generator
-from train.schedule import ScheduleSettings
 
 N_LABELS = 2
 LABELS = ("Cat", "Dog")

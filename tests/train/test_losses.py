@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from train.losses import clip_loss, consistency_loss, focal_loss, frame_loss, max_branch_loss
+from train.fitting.losses import clip_loss, consistency_loss, focal_loss, frame_loss, max_branch_loss
 
 
 def logits(*shape: int, seed: int = 0) -> Tensor:

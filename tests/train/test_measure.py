@@ -9,8 +9,8 @@ import pytest
 from edge_app.core.decode import LabelDecoding, decode
 from edge_app.core.errors import SedgeError
 from edge_app.core.events import Event, rasterise, runs
-from train.evaluate import OPERATING_POINTS, event_f1, f1s, psds
-from train.measure import (
+from train.measuring.evaluate import OPERATING_POINTS, event_f1, f1s, psds
+from train.measuring.measure import (
     GATES,
     Part,
     Truth,
@@ -24,7 +24,7 @@ from train.measure import (
     operating_points,
     tuned_parts,
 )
-from train.tune import Grid, cross_tuned, smooth_all, tune
+from train.measuring.tune import Grid, cross_tuned, smooth_all, tune
 
 LABELS = ["Cat", "Dog"]
 SMALL = Grid(

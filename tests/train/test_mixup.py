@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Generator
 
-from train.batches import Batch
-from train.mixup import Mix, draw_mix, is_mixed, mix_batch, mix_log_mel
+from train.fitting.batches import Batch
+from train.fitting.mixup import Mix, draw_mix, is_mixed, mix_batch, mix_log_mel
 
 CPU = torch.device("cpu")
 SETS = ("synthetic",) * 4 + ("weak",) * 3 + ("unlabelled",) * 5

@@ -14,14 +14,14 @@ from edge_app.core.errors import SedgeError
 from edge_app.core.events import Event
 from tests.models import tiny_member
 from tests.train.noise_clips import LABELS, noise_clips
-from train.augment import AugmentSettings
-from train.checkpoint import load_model
 from train.data.clips import ClipSet
-from train.disentangled import attended_components
-from train.loop import LoopSettings
-from train.loop_settings import BatchSettings
+from train.fitting.augment import AugmentSettings
+from train.fitting.checkpoint import load_model
+from train.fitting.loop import LoopSettings
+from train.fitting.loop_settings import BatchSettings
+from train.fitting.schedule import ScheduleSettings
 from train.models.mlfl import MLFL, MLFLConfig
-from train.schedule import ScheduleSettings
+from train.stages.disentangled import attended_components
 from train.stages.mlfl import learnable, train_mlfl
 from train.stages.mlfl_quality import domain_variance, mlfl_quality
 from train.stages.mlfl_settings import MLFLSettings

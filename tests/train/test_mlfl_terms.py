@@ -10,12 +10,12 @@ import torch
 from torch import Generator, Tensor, nn
 
 from tests.models import tiny_member
-from train.batches import Batch
-from train.losses import DomainFrames, clip_loss, consistency_loss, focal_loss, ifdc_loss
+from train.fitting.batches import Batch
+from train.fitting.losses import DomainFrames, clip_loss, consistency_loss, focal_loss, ifdc_loss
+from train.fitting.teaching import perturb, ramp_up
 from train.models.mlfl import MLFL, MLFLConfig, pool_tag_logit
 from train.stages.mlfl import Lesson, make_lesson, mlfl_loss_terms, trailing_tags
 from train.stages.mlfl_settings import MLFLSettings
-from train.teaching import perturb, ramp_up
 
 N_LABELS, N_FRAMES = 3, 110
 SETS = ("synthetic",) * 2 + ("weak",) * 2 + ("unlabelled",) * 3

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from edge_app.cli import main
-from train.pipeline import STAGES, stages_after
-from train.recipe import RECIPES
-from train.score_store import read_scores
+from train.measuring.score_store import read_scores
+from train.pipeline.recipe import RECIPES
+from train.pipeline.units import STAGES, stages_after
 from train.stages.tag import read_tags
 
 pytestmark = pytest.mark.timeout(1200)  # the first test waits for the run

@@ -15,14 +15,14 @@ from edge_app.core.errors import SedgeError
 from edge_app.core.events import FRAME_S, Event, rasterise, vectorise
 from edge_app.formats.desed_tsv import read_events, write_events
 from tests.train.tone_clips import LABELS, N_FRAMES, STILL, TINY, tiny_loop, tone_clips
-from train import pseudo_labels
-from train.batches import feature_batches
-from train.checkpoint import load_model, save_model
-from train.detection_choice import LabelChoice
-from train.loop_settings import BatchSettings
+from train.fitting.batches import feature_batches
+from train.fitting.checkpoint import load_model, save_model
+from train.fitting.loop_settings import BatchSettings
 from train.models.fbcrnn import clip_tag_scores, window_scores
-from train.pseudo_choice import Choice, read_choice
-from train.pseudo_labels import (
+from train.pseudo import labels as pseudo_labels
+from train.pseudo.choice import Choice, read_choice
+from train.pseudo.detection_choice import LabelChoice
+from train.pseudo.labels import (
     Ensemble,
     PseudoLabelSettings,
     choose,
@@ -32,10 +32,10 @@ from train.pseudo_labels import (
     make_pseudo_labels,
     mask_tags,
 )
-from train.pseudo_quality import pseudo_quality
+from train.pseudo.quality import pseudo_quality
+from train.pseudo.tagging import Tuned
+from train.pseudo.windowed import load_ensemble, mean_tag_scores, mean_window_scores
 from train.stages.fbcrnn import FBCRNNSettings, train_fbcrnn
-from train.tagging import Tuned
-from train.windowed import load_ensemble, mean_tag_scores, mean_window_scores
 
 SETS = (
     *(("synthetic",) * 8 + ("weak",) * 5 + ("unlabelled",) * 7),

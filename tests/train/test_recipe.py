@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edge_app.cli import main
 from edge_app.core.errors import SedgeError
 from edge_app.core.labels import DESED_LABELS
-from train.recipe import RECIPES, Recipe, find_recipe, laid_over, read_recipe
+from train.pipeline.recipe import RECIPES, Recipe, find_recipe, laid_over, read_recipe
 
 HEAD = 'name = "trial"\n[data]\nbank = "bank"\n'
 SHIPPED = ("desed.toml", "household-cpu.toml", "household.toml", "smoke.toml")

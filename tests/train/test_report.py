@@ -20,16 +20,16 @@ from edge_app.core.runtime_onnx import OnnxRuntime
 from edge_app.formats.desed_tsv import read_events, write_durations, write_events
 from train.data.clips import load_clips, prepare_sets
 from train.data.desed import DesedSet
-from train.evaluate import psds
-from train.measure import Truth, decode_parts, measure, tuned_parts
+from train.measuring.evaluate import psds
+from train.measuring.measure import Truth, decode_parts, measure, tuned_parts
+from train.measuring.score_store import write_scores
+from train.measuring.tune import Grid
 from train.report import report_rows, write_report
 from train.report.clips import sound_uri
 from train.report.curves import SCENARIOS, psd_roc
 from train.report.evaluated import Evaluated, read_evaluated
 from train.report.rows import row_of
 from train.report.tables import gained
-from train.score_store import write_scores
-from train.tune import Grid
 
 DEMO = Path(__file__).parents[2] / "edge_app" / "demo"
 RENAMED = {"Dishes": 'Dishes & <b>cups</b> "$x$"'}

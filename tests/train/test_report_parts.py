@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_app.core.events import Event
-from train.evaluate import MAX_EFPR, event_f1
+from train.measuring.evaluate import MAX_EFPR, event_f1
 from train.report.ablation import difference, unhelpful_sentences
 from train.report.curves import Roc, draw_training
 from train.report.folder import Log, read_log

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.train.processes import KILLED, Moment, run_sedge
-from train.checkpoint import read_tensors
-from train.score_store import read_scores
+from train.fitting.checkpoint import read_tensors
+from train.measuring.score_store import read_scores
 
 pytestmark = pytest.mark.timeout(1800)  # the first test waits for a whole run
 EARLY = {

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from train.schedule import ScheduleSettings, exponential_ramp, learning_rate
+from train.fitting.schedule import ScheduleSettings, exponential_ramp, learning_rate
 
 
 def test_cosine_rises_then_falls_to_nothing() -> None:

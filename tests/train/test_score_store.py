@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_app.core.errors import SedgeError
-from train.score_store import read_scores, write_scores
+from train.measuring.score_store import read_scores, write_scores
 
 LABELS = ("Cat", "Dog", "Speech")
 

@@ -12,11 +12,8 @@ from edge_app.core.errors import SedgeError
 from export.fuse import FusedMember
 from tests.models import stir, tiny_member
 from tests.train.noise_clips import LABELS, noise_clips
-from train.batches import feature_batches
-from train.models.baseline_crnn import BaselineCRNN, BaselineCRNNConfig
-from train.models.mlfl import pool_tag_logit
-from train.models.tag_cnn import TAG_LOGIT_LIMIT
-from train.scoring import (
+from train.fitting.batches import feature_batches
+from train.measuring.scoring import (
     Trailing,
     baseline_scores,
     by_file,
@@ -25,6 +22,9 @@ from train.scoring import (
     tag_cnn_scores,
     tag_scores,
 )
+from train.models.baseline_crnn import BaselineCRNN, BaselineCRNNConfig
+from train.models.mlfl import pool_tag_logit
+from train.models.tag_cnn import TAG_LOGIT_LIMIT
 
 CLIPS = noise_clips({"synthetic": 3, "weak": 2, "validation": 4}, seconds=1.5)
 ALL = np.arange(9)

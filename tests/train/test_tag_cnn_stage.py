@@ -12,16 +12,16 @@ from edge_app.core.bundle import file_sha256
 from edge_app.core.errors import SedgeError
 from tests.models import tiny_member
 from tests.train.noise_clips import LABELS, noise_clips
-from train.augment import AugmentSettings
-from train.batches import Batch, BatchMaker
-from train.checkpoint import load_model, save_model
-from train.loop_settings import BatchSettings, LoopSettings
-from train.losses import frame_loss
+from train.fitting.augment import AugmentSettings
+from train.fitting.batches import Batch, BatchMaker
+from train.fitting.checkpoint import load_model, save_model
+from train.fitting.loop_settings import BatchSettings, LoopSettings
+from train.fitting.losses import frame_loss
+from train.fitting.randomness import step_generator
+from train.fitting.schedule import ScheduleSettings
+from train.measuring.scoring import frame_f1, mlfl_scores, tag_cnn_scores
 from train.models.mlfl import MLFL, pool_tag_logit, trailing_tag_logit
 from train.models.tag_cnn import TAG_LOGIT_LIMIT, TagCNN, TagCNNConfig
-from train.randomness import step_generator
-from train.schedule import ScheduleSettings
-from train.scoring import frame_f1, mlfl_scores, tag_cnn_scores
 from train.stages.tag_cnn import (
     SetWeights,
     TagCNNSettings,

@@ -16,9 +16,9 @@ from edge_app.core.events import rasterise, vectorise
 from edge_app.formats.desed_tsv import read_events, write_events
 from tests.models import tiny_member
 from tests.train.noise_clips import LABELS, noise_clips
-from train.checkpoint import load_model, save_model
-from train.score_store import read_scores
-from train.scoring import by_file, mlfl_scores
+from train.fitting.checkpoint import load_model, save_model
+from train.measuring.score_store import read_scores
+from train.measuring.scoring import by_file, mlfl_scores
 from train.stages.tag import (
     TagSettings,
     majority,

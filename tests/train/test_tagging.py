@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.tagging import (
+from train.pseudo.tagging import (
     DEFAULT_THRESHOLD,
     best_macro_tag_f1,
     best_threshold,

@@ -10,7 +10,7 @@ import soundfile
 from edge_app.cli import main
 from tests.train.layouts import COUNTS, write_layout
 from tests.train.noise_clips import noise_clips
-from train.pipeline import STAGES
+from train.pipeline.units import STAGES
 
 RECIPE = """
 name = "tiny"

@@ -10,9 +10,9 @@ from edge_app.core.errors import SedgeError
 from edge_app.core.events import Event
 from edge_app.formats.desed_tsv import write_events
 from export.bundle import run_members
-from train.checkpoint import load_model
 from train.commands import mix_soundscapes, train_mlfl, train_tag_cnn
 from train.commands.training import TrainArguments, loop_settings
+from train.fitting.checkpoint import load_model
 
 
 @pytest.fixture

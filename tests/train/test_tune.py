@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from edge_app.core.decode import LabelDecoding, decode
 from edge_app.core.errors import SedgeError
 from edge_app.core.events import FRAME_S, Event, rasterise
-from train.evaluate import event_f1, merged
-from train.matching import Intervals, matched, pairs_in_reach
-from train.tune import (
+from train.measuring.evaluate import event_f1, merged
+from train.measuring.matching import Intervals, matched, pairs_in_reach
+from train.measuring.tune import (
     REPORT_GRID,
     Grid,
     Selection,

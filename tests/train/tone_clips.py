@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from edge_app.core.events import Event
-from train.augment import AugmentSettings
 from train.data.clips import ClipSet
-from train.loop_settings import BatchSettings, LoopSettings
+from train.fitting.augment import AugmentSettings
+from train.fitting.loop_settings import BatchSettings, LoopSettings
+from train.fitting.schedule import ScheduleSettings
 from train.models.fbcrnn import FBCRNNConfig
-from train.schedule import ScheduleSettings
 
 LABELS = ("Cat", "Dog")
 N_SAMPLES = 12_800

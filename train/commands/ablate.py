@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from edge_app.core.errors import EXIT_DONE, SedgeError
-from train import distributed
-from train.ablation import REPORT, VARIANTS, ablate, rewrite_report
 from train.commands.run_arguments import RunArguments, find_run
+from train.fitting import distributed
+from train.pipeline.ablation import REPORT, VARIANTS, ablate, rewrite_report
+from train.pipeline.run import Run
 from train.report.ablation import difference, full_model, variants_of
 from train.report.rows import FIGURES, HEADLINE, Row, report_rows
 from train.report.tables import gained, shown
-from train.run import Run
 
 _FEWEST_SEEDS = 2  # one seed cannot say whether a difference is more than chance
 

@@ -18,7 +18,7 @@ from edge_app.core.events import Event
 from edge_app.formats.desed_tsv import read_durations, read_events
 from edge_app.formats.frame_scores import read_frame_scores
 from edge_app.formats.whole_file import write_whole
-from train.evaluate import (
+from train.measuring.evaluate import (
     F1s,
     Psds,
     check_files,
@@ -28,8 +28,8 @@ from train.evaluate import (
     psds,
     psds_at_operating_points,
 )
-from train.figures import F1_NAMES, all_figures, shown
-from train.measure import Truth, operating_points
+from train.measuring.figures import F1_NAMES, all_figures, shown
+from train.measuring.measure import Truth, operating_points
 
 Events = Mapping[str, Sequence[Event]]
 Scores = dict[str, Float32[np.ndarray, "frame label"]]

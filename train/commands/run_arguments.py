@@ -8,8 +8,8 @@ import tyro
 
 from edge_app.core.errors import SedgeError
 from edge_app.formats.whole_file import write_whole
-from train.recipe import find_recipe, read_recipe
-from train.run import Run
+from train.pipeline.recipe import find_recipe, read_recipe
+from train.pipeline.run import Run
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ import tyro
 from rich.console import Console
 
 from edge_app.core.errors import EXIT_DONE, SedgeError
-from train import distributed
 from train.commands.run_arguments import RunArguments, find_run, open_run
-from train.pipeline import STAGES, run_stages
+from train.fitting import distributed
+from train.pipeline.run import Run
+from train.pipeline.units import STAGES, run_stages
 from train.report.console import rows_table
 from train.report.rows import report_rows
-from train.run import Run
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import tyro
 from rich.console import Console
 
 from edge_app.core.errors import EXIT_DONE
-from train.augment import AugmentSettings
 from train.commands.training import TrainArguments, loop_settings, prepared_clips
+from train.fitting.augment import AugmentSettings
 from train.models.mlfl import MLFLConfig
 from train.stages.mlfl import MLFLSettings, train_mlfl
 

@@ -8,8 +8,8 @@ import tyro
 from rich.console import Console
 
 from edge_app.core.errors import EXIT_DONE, SedgeError
-from train.augment import AugmentSettings
 from train.commands.training import TrainArguments, loop_settings, prepared_clips
+from train.fitting.augment import AugmentSettings
 from train.models.tag_cnn import TagCNNConfig
 from train.stages.tag_cnn import TagCNNSettings, train_tag_cnn
 

@@ -9,9 +9,9 @@ import tyro
 from rich.progress import track
 
 from train.data.clips import ClipSet, find_set, prepare_clips
-from train.device import Precision, check_compiler
-from train.loop_settings import BatchSettings, LoopSettings
-from train.schedule import ScheduleSettings
+from train.fitting.device import Precision, check_compiler
+from train.fitting.loop_settings import BatchSettings, LoopSettings
+from train.fitting.schedule import ScheduleSettings
 from train.settings import checked
 
 

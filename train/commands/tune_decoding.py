@@ -15,10 +15,10 @@ from edge_app.core.bundle import Bundle, load_bundle, write_manifest
 from edge_app.core.detect import Context, Detector
 from edge_app.core.errors import EXIT_DONE, SedgeError
 from edge_app.core.runtime_onnx import OnnxRuntime
-from train.evaluate import event_f1, psds
-from train.figures import cross_figures, figures_of
-from train.tune import Decoding, decode_all, halves_of, score_halves, smooth_all, tune_groups
-from train.validation_set import ValidationSet, read_validation_set, score_clips
+from train.measuring.evaluate import event_f1, psds
+from train.measuring.figures import cross_figures, figures_of
+from train.measuring.tune import Decoding, decode_all, halves_of, score_halves, smooth_all, tune_groups
+from train.measuring.validation_set import ValidationSet, read_validation_set, score_clips
 
 Scores = dict[str, Float32[np.ndarray, "frame label"]]
 

@@ -13,7 +13,7 @@ from sed_scores_eval import intersection_based
 from sed_scores_eval.base_modules.scores import create_score_dataframe
 
 from edge_app.core.events import FRAME_S, Event
-from train.evaluate import MAX_EFPR, SCENARIO_1, SCENARIO_2, Scenario, merged
+from train.measuring.evaluate import MAX_EFPR, SCENARIO_1, SCENARIO_2, Scenario, merged
 from train.report.drawing import INK, add_legend, drawing, grid_lines, line_style, plain, svg_text
 from train.report.folder import Log
 

@@ -12,11 +12,11 @@ from edge_app.core.decode import LabelDecoding
 from edge_app.core.errors import SedgeError
 from edge_app.formats.desed_tsv import read_events
 from train.data.clips import ClipSet, load_clips
-from train.evaluate import EventsByFile, FrameScores
-from train.measure import Part, decode_parts
+from train.measuring.evaluate import EventsByFile, FrameScores
+from train.measuring.measure import Part, decode_parts
+from train.measuring.score_store import read_scores
+from train.measuring.tune import Decoding, halves_of, smooth_all
 from train.report.folder import METRICS, read_figures
-from train.score_store import read_scores
-from train.tune import Decoding, halves_of, smooth_all
 
 RESULT = Path("ensemble") / "result1"
 CLIPS = "data"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_app.core.events import Event
-from train.evaluate import merged
-from train.matching import Intervals, matched, pairs_in_reach, reference_intervals
+from train.measuring.evaluate import merged
+from train.measuring.matching import Intervals, matched, pairs_in_reach, reference_intervals
 
 EventsByFile = Mapping[str, Sequence[Event]]
 _KINDS = ("Best", "Median", "Worst")

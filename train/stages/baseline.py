@@ -16,17 +16,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy
 
-from train.augment import AugmentSettings
-from train.batches import Batch, BatchMaker
-from train.checkpoint import save_model
 from train.data.clips import ClipSet
-from train.loop import LoopSettings, LossTerms, Quality, Step, fingerprint, train
-from train.mixup import Mix, draw_mix, is_mixed, mix_batch
+from train.fitting.augment import AugmentSettings
+from train.fitting.batches import Batch, BatchMaker
+from train.fitting.checkpoint import save_model
+from train.fitting.loop import LoopSettings, LossTerms, Quality, Step, fingerprint, train
+from train.fitting.mixup import Mix, draw_mix, is_mixed, mix_batch
+from train.fitting.randomness import step_generator
+from train.fitting.teaching import ramp_up
+from train.measuring.scoring import baseline_scores, frame_f1
 from train.models.baseline_crnn import BaselineCRNN, BaselineCRNNConfig, BaselineOutput
-from train.randomness import step_generator
-from train.scoring import baseline_scores, frame_f1
-from train.tagging import best_macro_tag_f1
-from train.teaching import ramp_up
+from train.pseudo.tagging import best_macro_tag_f1
 
 MIXED_SETS = ("synthetic", "weak")
 

@@ -9,17 +9,17 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from edge_app.core.errors import SedgeError
-from train.augment import AugmentSettings
-from train.batches import Batch, BatchMaker
-from train.checkpoint import save_model
 from train.data.clips import ClipSet
-from train.loop import fingerprint, train
-from train.loop_settings import LoopSettings
-from train.losses import max_branch_loss
+from train.fitting.augment import AugmentSettings
+from train.fitting.batches import Batch, BatchMaker
+from train.fitting.checkpoint import save_model
+from train.fitting.loop import fingerprint, train
+from train.fitting.loop_settings import LoopSettings
+from train.fitting.losses import max_branch_loss
+from train.fitting.training import LossTerms, Step
 from train.models.fbcrnn import FBCRNN, FBCRNNConfig
-from train.tagging import best_macro_tag_f1
-from train.training import LossTerms, Step
-from train.windowed import mean_tag_scores
+from train.pseudo.tagging import best_macro_tag_f1
+from train.pseudo.windowed import mean_tag_scores
 
 
 class FBCRNNSettings(BaseModel):

@@ -15,19 +15,19 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from edge_app.core.errors import SedgeError
-from train.augment import AugmentSettings
-from train.batches import Batch, BatchMaker
-from train.checkpoint import save_model
 from train.data.clips import ClipSet
-from train.disentangled import attended_components
-from train.loop import LoopSettings, LossTerms, Step, fingerprint, train
-from train.losses import DomainFrames, clip_loss, consistency_loss, focal_loss, ifdc_loss
-from train.mixup import draw_mix, is_mixed, mix_batch
+from train.fitting.augment import AugmentSettings
+from train.fitting.batches import Batch, BatchMaker
+from train.fitting.checkpoint import save_model
+from train.fitting.loop import LoopSettings, LossTerms, Step, fingerprint, train
+from train.fitting.losses import DomainFrames, clip_loss, consistency_loss, focal_loss, ifdc_loss
+from train.fitting.mixup import draw_mix, is_mixed, mix_batch
+from train.fitting.randomness import step_generator
+from train.fitting.teaching import perturb, ramp_up
 from train.models.mlfl import MLFL, MLFLConfig, MLFLOutput, pool_tag_logit, trailing_tag_logit
-from train.randomness import step_generator
+from train.stages.disentangled import attended_components
 from train.stages.mlfl_quality import mlfl_quality
 from train.stages.mlfl_settings import ConsistencyOutput, MLFLSettings, SetName
-from train.teaching import perturb, ramp_up
 
 _OWN_DRAWS = 1  # added to the seed: draws apart from those that made the batch
 _WHOLE_STEP = -1  # instead of a shard: what all shards of a step have in common

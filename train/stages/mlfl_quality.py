@@ -7,12 +7,12 @@ import torch
 from jaxtyping import Int
 from torch import nn
 
-from train.batches import feature_batches
 from train.data.clips import ClipSet
-from train.loop import Quality
+from train.fitting.batches import feature_batches
+from train.fitting.loop import Quality
+from train.measuring.scoring import mlfl_scores
 from train.models.mlfl import MLFL
-from train.scoring import mlfl_scores
-from train.tagging import macro_tag_f1
+from train.pseudo.tagging import macro_tag_f1
 
 HELD_OUT = ("development", "weak_development")
 _THRESHOLD = 0.5  # the published decision; the best threshold of each label would flatter few clips

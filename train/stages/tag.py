@@ -19,11 +19,11 @@ from edge_app.core.errors import SedgeError
 from edge_app.core.events import Event, vectorise
 from edge_app.formats.desed_tsv import read_events, write_events
 from edge_app.formats.whole_file import whole_file, write_whole
-from train.checkpoint import load_model
 from train.data.clips import HOP_LENGTH, ClipSet
+from train.fitting.checkpoint import load_model
+from train.measuring.score_store import write_scores
+from train.measuring.scoring import MLFLScores, by_file, mlfl_scores
 from train.models.mlfl import MLFL
-from train.score_store import write_scores
-from train.scoring import MLFLScores, by_file, mlfl_scores
 
 TAGS = "tags.npz"
 WINDOWS = "windows.json"
@@ -111,7 +111,7 @@ def median_windows(clips: ClipSet) -> dict[str, int]:
 
     Those are training data, as the durations of clips that are reported on must not be.
     """
-    from train.measure import duration_windows, durations_by_label  # takes seconds to import
+    from train.measuring.measure import duration_windows, durations_by_label  # takes seconds to import
 
     return duration_windows(durations_by_label(clips.reference("synthetic"), clips.event_labels))
 

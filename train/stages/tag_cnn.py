@@ -16,16 +16,16 @@ from jaxtyping import Float, Float32
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Generator, Tensor, nn
 
-from train.augment import AugmentSettings
-from train.batches import TRAINING_SETS, Batch, BatchMaker
-from train.checkpoint import save_model
 from train.data.clips import ClipSet
-from train.loop import LoopSettings, LossTerms, Quality, Step, fingerprint, train
-from train.losses import frame_loss
+from train.fitting.augment import AugmentSettings
+from train.fitting.batches import TRAINING_SETS, Batch, BatchMaker
+from train.fitting.checkpoint import save_model
+from train.fitting.loop import LoopSettings, LossTerms, Quality, Step, fingerprint, train
+from train.fitting.losses import frame_loss
+from train.fitting.randomness import step_generator
+from train.measuring.scoring import Gate, frame_f1, mlfl_scores, tag_cnn_scores, tag_scores
 from train.models.mlfl import MLFL, pool_tag_logit, trailing_tag_logit
 from train.models.tag_cnn import TagCNN, TagCNNConfig
-from train.randomness import step_generator
-from train.scoring import Gate, frame_f1, mlfl_scores, tag_cnn_scores, tag_scores
 from train.stages.mlfl import trailing_tags
 from train.stages.tag import load_mlfl
 

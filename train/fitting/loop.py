@@ -17,11 +17,11 @@ import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from train import distributed
-from train.device import check_compiler, choose_device, memory_errors_named
-from train.loop_settings import LoopSettings
-from train.training import LossTerms, Step, Training
-from train.training_log import TrainingLog
+from train.fitting import distributed
+from train.fitting.device import check_compiler, choose_device, memory_errors_named
+from train.fitting.loop_settings import LoopSettings
+from train.fitting.training import LossTerms, Step, Training
+from train.fitting.training_log import TrainingLog
 
 
 @dataclass(frozen=True)

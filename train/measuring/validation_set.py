@@ -16,7 +16,7 @@ from edge_app.core.events import Event
 from edge_app.formats.desed_tsv import read_durations, read_events
 from train.data.desed import DesedSet, find_sets
 from train.data.tables import annotated_durations
-from train.evaluate import check_labels_known
+from train.measuring.evaluate import check_labels_known
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from train.evaluate import F1, F1s, Psds
-from train.tune import CrossTuned
+from train.measuring.evaluate import F1, F1s, Psds
+from train.measuring.tune import CrossTuned
 
 F1_NAMES = ("event", "segment", "intersection", "clip")
 

@@ -16,7 +16,7 @@ from jaxtyping import Float32
 from edge_app.core.decode import LabelDecoding
 from edge_app.core.errors import SedgeError
 from edge_app.core.events import FRAME_S, Event, runs
-from train.evaluate import (
+from train.measuring.evaluate import (
     OPERATING_POINTS,
     EventsByFile,
     FrameScores,
@@ -25,8 +25,17 @@ from train.evaluate import (
     psds,
     psds_at_operating_points,
 )
-from train.figures import all_figures, mean_figures
-from train.tune import REPORT_GRID, Decoding, Grid, decode_all, halves_of, smooth_all, tune, tune_groups
+from train.measuring.figures import all_figures, mean_figures
+from train.measuring.tune import (
+    REPORT_GRID,
+    Decoding,
+    Grid,
+    decode_all,
+    halves_of,
+    smooth_all,
+    tune,
+    tune_groups,
+)
 
 Measured = dict[str, Any]
 """Figures under their names in JSON, with `mode`, `tuned_on`, `decodings`, `fixed_rule` and `gates`."""

@@ -3,11 +3,11 @@
 from collections.abc import Collection
 
 from edge_app.core.errors import SedgeError
-from train.batches import TRAINING_SETS
-from train.ensemble import RESULT_WEIGHTS
-from train.loop_settings import LoopSettings
-from train.recipe import Recipe
-from train.run import Run
+from train.fitting.batches import TRAINING_SETS
+from train.fitting.loop_settings import LoopSettings
+from train.measuring.ensemble import RESULT_WEIGHTS
+from train.pipeline.recipe import Recipe
+from train.pipeline.run import Run
 
 
 def check_seeds(recipe: Recipe) -> None:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
-from train.batches import Batch
+from train.fitting.batches import Batch
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from edge_app.formats.whole_file import write_whole
-from train.detection_choice import LabelChoice
-from train.tagging import Tuned
+from train.pseudo.detection_choice import LabelChoice
+from train.pseudo.tagging import Tuned
 
 _SCHEMA = 1
 

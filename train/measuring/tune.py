@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from edge_app.core.decode import LabelDecoding, StreamingMedian, decode
 from edge_app.core.errors import SedgeError
-from train.evaluate import (
+from train.measuring.evaluate import (
     EventsByFile,
     FrameScores,
     check_files,
@@ -21,7 +21,14 @@ from train.evaluate import (
     event_f1,
     psds,
 )
-from train.matching import ClipRow, hysteresis, matched, merge_gaps, pairs_in_reach, reference_intervals
+from train.measuring.matching import (
+    ClipRow,
+    hysteresis,
+    matched,
+    merge_gaps,
+    pairs_in_reach,
+    reference_intervals,
+)
 
 Place = tuple[int, int, int, int, int]
 Objective = Float[np.ndarray, "median threshold off min_off min_on"]

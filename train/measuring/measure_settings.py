@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from train.scoring import Gate, TagsAs
+from train.measuring.scoring import Gate, TagsAs
 
 
 class MeasureSettings(BaseModel):

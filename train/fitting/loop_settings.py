@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from train.device import DeviceName, Precision
-from train.schedule import ScheduleSettings
+from train.fitting.device import DeviceName, Precision
+from train.fitting.schedule import ScheduleSettings
 
 
 class BatchSettings(BaseModel):

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from edge_app.core.errors import SedgeError
-from train import distributed
-from train.checkpoint import optimiser_tensors, read_tensors, restore_optimiser, write_tensors
-from train.device import is_bfloat16
-from train.loop_settings import LoopSettings
-from train.randomness import step_seed
-from train.schedule import learning_rate
+from train.fitting import distributed
+from train.fitting.checkpoint import optimiser_tensors, read_tensors, restore_optimiser, write_tensors
+from train.fitting.device import is_bfloat16
+from train.fitting.loop_settings import LoopSettings
+from train.fitting.randomness import step_seed
+from train.fitting.schedule import learning_rate
 
 LossTerms = dict[str, Tensor]
 

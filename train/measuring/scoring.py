@@ -16,8 +16,8 @@ from jaxtyping import Bool, Float, Float32, Int
 from torch import Tensor, nn
 
 from edge_app.core.errors import SedgeError
-from train.batches import FeatureBatch, feature_batches
 from train.data.clips import HOP_LENGTH, ClipSet
+from train.fitting.batches import FeatureBatch, feature_batches
 from train.models.baseline_crnn import BaselineCRNN
 from train.models.mlfl import MLFL, MLFLOutput, pool_tag_logit, trailing_tag_logit
 from train.models.tag_cnn import TAG_LOGIT_LIMIT, TagCNN

@@ -15,9 +15,9 @@ from jaxtyping import Bool, Float32, Int
 from torch import Tensor
 
 from edge_app.core.errors import SedgeError
-from train.batches import FeatureBatch, feature_batches
-from train.checkpoint import load_model
 from train.data.clips import ClipSet
+from train.fitting.batches import FeatureBatch, feature_batches
+from train.fitting.checkpoint import load_model
 from train.models.fbcrnn import FBCRNN, clip_tag_scores, window_scores
 
 CLIPS_AT_ONCE = 32

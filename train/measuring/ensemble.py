@@ -20,10 +20,10 @@ from pydantic import BaseModel, ConfigDict
 from edge_app.core.errors import SedgeError
 from edge_app.formats.desed_tsv import write_events
 from edge_app.formats.whole_file import write_whole
-from train.evaluate import FrameScores, check_files
-from train.measure import TUNED_ON, Measured, Mode, Truth, decode_parts, measure, tuned_parts
-from train.score_store import write_scores
-from train.tune import REPORT_GRID, Grid, halves_of
+from train.measuring.evaluate import FrameScores, check_files
+from train.measuring.measure import TUNED_ON, Measured, Mode, Truth, decode_parts, measure, tuned_parts
+from train.measuring.score_store import write_scores
+from train.measuring.tune import REPORT_GRID, Grid, halves_of
 
 DEVELOPMENT = "development"
 RESULT_WEIGHTS: dict[int, tuple[float, ...]] = {

@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32, Int
 from scipy import ndimage
 
 from edge_app.core.events import FRAME_S
-from train.evaluate import COLLAR_S, OFFSET_SHARE, EventsByFile, FrameScores, merged
+from train.measuring.evaluate import COLLAR_S, OFFSET_SHARE, EventsByFile, FrameScores, merged
 
 _CLIP_STRIDE_S = 1e6  # longer than any clip: keeps clips apart on one time axis
 _SLACK_S = 0.001  # the search takes in a little more, the comparison decides

@@ -16,11 +16,15 @@ import torch
 
 from edge_app.core.errors import SedgeError
 from edge_app.formats.whole_file import write_whole
-from train import distributed
-from train.evaluate import FrameScores
-from train.ledger import Ledger, Unit
-from train.measure import TagsByFile
-from train.pipeline import (
+from train.fitting import distributed
+from train.measuring.evaluate import FrameScores
+from train.measuring.measure import TagsByFile
+from train.measuring.score_store import write_scores
+from train.measuring.scoring import by_file, mlfl_scores
+from train.pipeline.ledger import Ledger, Unit
+from train.pipeline.run import Run
+from train.pipeline.systems import measure_mlfl
+from train.pipeline.units import (
     CLIPS,
     RESULT_METRICS,
     measure_settings,
@@ -30,12 +34,8 @@ from train.pipeline import (
     score_files,
     units,
 )
-from train.run import Run
-from train.score_store import write_scores
-from train.scoring import by_file, mlfl_scores
 from train.stages.mlfl_settings import MLFLSettings
 from train.stages.tag import load_mlfl
-from train.systems import measure_mlfl
 
 STAGE = "ablation"
 REQUIRED_STAGES = ("prepare", "fbcrnn", "pseudo-label")

@@ -13,12 +13,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails
 
 from edge_app.core.errors import SedgeError
-from train.augment import AugmentSettings
 from train.data.plans import SetPlan
-from train.ensemble import EnsembleSettings
-from train.loop_settings import LoopSettings
-from train.measure_settings import MeasureSettings
-from train.pseudo_labels import PseudoLabelSettings
+from train.fitting.augment import AugmentSettings
+from train.fitting.loop_settings import LoopSettings
+from train.measuring.ensemble import EnsembleSettings
+from train.measuring.measure_settings import MeasureSettings
+from train.pseudo.labels import PseudoLabelSettings
 from train.stages.baseline import BaselineSettings
 from train.stages.fbcrnn import FBCRNNSettings
 from train.stages.mlfl_settings import MLFLSettings
@@ -26,7 +26,7 @@ from train.stages.tag import TagSettings
 from train.stages.tag_cnn import TagCNNSettings
 
 Preset = Literal["full", "small"]
-RECIPES = Path(__file__).resolve().parent / "recipes"
+RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 
 
 def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:

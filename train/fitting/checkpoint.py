@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from edge_app.core.errors import SedgeError
 from edge_app.formats.whole_file import whole_file
-from train import distributed
+from train.fitting import distributed
 from train.models.baseline_crnn import BaselineCRNN, BaselineCRNNConfig
 from train.models.fbcrnn import FBCRNN, FBCRNNConfig
 from train.models.mlfl import MLFL, MLFLConfig

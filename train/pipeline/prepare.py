@@ -8,8 +8,8 @@ from train.data.bank import AUDIO_SUFFIXES
 from train.data.clips import prepare_sets
 from train.data.desed import DesedSet, find_sets
 from train.data.plans import mix_sets
-from train.recipe import DataRecipe
-from train.run import DATA, MIXES, Run, shown
+from train.pipeline.recipe import DataRecipe
+from train.pipeline.run import DATA, MIXES, Run, shown
 
 REQUIRED = ("synthetic", "development", "validation")
 

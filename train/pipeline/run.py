@@ -13,8 +13,8 @@ from edge_app.core.events import Event
 from edge_app.formats.desed_tsv import read_events
 from train.data.clips import ClipSet, load_clips
 from train.data.desed import DesedSet
-from train.device import DeviceName, choose_device
-from train.recipe import Preset, Recipe
+from train.fitting.device import DeviceName, choose_device
+from train.pipeline.recipe import Preset, Recipe
 from train.stages.tag import with_pseudo_labels
 
 DATA, MIXES, PSEUDO = "data", "mixes", "pseudo"

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 
 from edge_app.core.errors import SedgeError
-from train import distributed
+from train.fitting import distributed
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16"]

@@ -10,12 +10,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from edge_app.core.errors import SedgeError
-from train.augment import AugmentSettings, Sounds, augment_log_mel, augment_sounds
 from train.data.clips import FULL_SCALE, ClipSet
-from train.device import choose_device
-from train.features import LogMel
-from train.loop_settings import LoopSettings
-from train.randomness import step_generator
+from train.fitting.augment import AugmentSettings, Sounds, augment_log_mel, augment_sounds
+from train.fitting.device import choose_device
+from train.fitting.features import LogMel
+from train.fitting.loop_settings import LoopSettings
+from train.fitting.randomness import step_generator
 
 TRAINING_SETS = ("synthetic", "weak", "unlabelled")
 """Sets that batches draw from, in the order of a batch's rows."""

@@ -12,25 +12,17 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from edge_app.core.errors import SedgeError
-from train import distributed
-from train.checks import check_prepared, check_seeds
-from train.ledger import Ledger, Unit
-from train.loop_settings import LoopSettings
+from train.fitting import distributed
+from train.fitting.loop_settings import LoopSettings
 from train.models.baseline_crnn import BaselineCRNNConfig
 from train.models.fbcrnn import FBCRNNConfig
 from train.models.mlfl import MLFLConfig
 from train.models.tag_cnn import TagCNNConfig
-from train.prepare import prepare, sources
-from train.pseudo_labels import make_pseudo_labels
-from train.report.page import write_report
-from train.run import DATA, MIXES, PSEUDO, Run, preset_config
-from train.stages.baseline import train_baseline
-from train.stages.fbcrnn import train_fbcrnn
-from train.stages.mlfl import train_mlfl
-from train.stages.mlfl_settings import MLFLSettings
-from train.stages.tag import tag_clips
-from train.stages.tag_cnn import train_tag_cnn
-from train.systems import (
+from train.pipeline.checks import check_prepared, check_seeds
+from train.pipeline.ledger import Ledger, Unit
+from train.pipeline.prepare import prepare, sources
+from train.pipeline.run import DATA, MIXES, PSEUDO, Run, preset_config
+from train.pipeline.systems import (
     CONDITIONING,
     choose_conditioning,
     ensemble_systems,
@@ -38,6 +30,14 @@ from train.systems import (
     score_mlfl,
     score_tag_cnn,
 )
+from train.pseudo.labels import make_pseudo_labels
+from train.report.page import write_report
+from train.stages.baseline import train_baseline
+from train.stages.fbcrnn import train_fbcrnn
+from train.stages.mlfl import train_mlfl
+from train.stages.mlfl_settings import MLFLSettings
+from train.stages.tag import tag_clips
+from train.stages.tag_cnn import train_tag_cnn
 
 DEPENDS: dict[str, tuple[str, ...]] = {
     "prepare": (),

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from edge_app.core.events import rasterise
-from train.evaluate import EventsByFile, event_f1
+from train.measuring.evaluate import EventsByFile, event_f1
 
 
 def pseudo_quality(

@@ -15,10 +15,10 @@ import torch
 from jaxtyping import Float32, Int
 
 from edge_app.formats.whole_file import write_whole
-from train.checkpoint import load_model
-from train.ensemble import make_results, mode_of
-from train.evaluate import FrameScores, psds
-from train.measure import (
+from train.fitting.checkpoint import load_model
+from train.measuring.ensemble import make_results, mode_of
+from train.measuring.evaluate import FrameScores, psds
+from train.measuring.measure import (
     Measured,
     TagsByFile,
     Truth,
@@ -30,12 +30,20 @@ from train.measure import (
     measure,
     tuned_parts,
 )
+from train.measuring.score_store import read_scores, write_scores
+from train.measuring.scoring import (
+    Gate,
+    TagsAs,
+    Trailing,
+    baseline_scores,
+    by_file,
+    mlfl_scores,
+    tag_cnn_scores,
+)
 from train.models.baseline_crnn import BaselineCRNN
 from train.models.mlfl import MLFL
 from train.models.tag_cnn import TagCNN
-from train.run import Run
-from train.score_store import read_scores, write_scores
-from train.scoring import Gate, TagsAs, Trailing, baseline_scores, by_file, mlfl_scores, tag_cnn_scores
+from train.pipeline.run import Run
 from train.stages.tag import read_tags
 
 CONDITIONING = "ensemble/conditioning.json"

@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float, Float32
 from scipy import ndimage
 
 from edge_app.core.events import FRAME_S, Event, rasterise, runs
-from train.matching import Intervals, matched, pairs_in_reach, reference_intervals
-from train.tagging import DEFAULT_THRESHOLD, Tuned, best_threshold
+from train.measuring.matching import Intervals, matched, pairs_in_reach, reference_intervals
+from train.pseudo.tagging import DEFAULT_THRESHOLD, Tuned, best_threshold
 
 ContextScores = Mapping[int, Float32[np.ndarray, "clip frame label"]]
 Metric = Literal["frame", "event"]

@@ -24,17 +24,17 @@ from edge_app.core.errors import SedgeError
 from edge_app.core.events import Event, vectorise
 from edge_app.formats.desed_tsv import read_events, write_events
 from edge_app.formats.whole_file import write_whole
-from train.block_progress import track_blocks
 from train.data.clips import ClipSet
-from train.detection_choice import ContextScores, LabelChoice, Metric, choose_detection, detect
-from train.device import DeviceName, choose_device, memory_errors_named
-from train.evaluate import EventsByFile
-from train.loop import fingerprint
+from train.fitting.device import DeviceName, choose_device, memory_errors_named
+from train.fitting.loop import fingerprint
+from train.measuring.evaluate import EventsByFile
 from train.models.fbcrnn import FBCRNN
-from train.pseudo_choice import Choice, read_choice, write_choice
-from train.pseudo_quality import pseudo_quality
-from train.tagging import give_tags, tag_thresholds
-from train.windowed import CLIPS_AT_ONCE, Indices, load_ensemble, mean_tag_scores, mean_window_scores
+from train.pseudo.block_progress import track_blocks
+from train.pseudo.choice import Choice, read_choice, write_choice
+from train.pseudo.detection_choice import ContextScores, LabelChoice, Metric, choose_detection, detect
+from train.pseudo.quality import pseudo_quality
+from train.pseudo.tagging import give_tags, tag_thresholds
+from train.pseudo.windowed import CLIPS_AT_ONCE, Indices, load_ensemble, mean_tag_scores, mean_window_scores
 
 LABELLED_SETS = ("weak", "unlabelled")
 CHOICE, QUALITY, PARTIAL = "choice.json", "quality.json", "partial"
