@@ -2,9 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,9 +14,8 @@ from benchmarks.recording import SAMPLE_RATE, soundscape
 from edge_app.core.events import Event
 from train.data.clips import FULL_SCALE, ClipSet
 from train.data.desed import CLIP_S
-from train.fitting.batches import TRAINING_SETS, BatchMaker
+from train.fitting.batches import TRAINING_SETS
 from train.fitting.loop_settings import LoopSettings
-from train.fitting.randomness import step_generator
 from train.fitting.training import LossTerms, Step
 from train.models.baseline_crnn import BaselineCRNN, BaselineCRNNConfig
 from train.models.fbcrnn import FBCRNN, FBCRNNConfig
@@ -26,10 +23,7 @@ from train.models.mlfl import MLFL, MLFLConfig
 from train.models.tag_cnn import TagCNN, TagCNNConfig
 from train.pipeline.recipe import BaselineRecipe, FBCRNNRecipe, MLFLRecipe, Recipe, TagCNNRecipe
 from train.pipeline.run import preset_config
-from train.stages.baseline import baseline_loss_terms, mixed
-from train.stages.fbcrnn import fbcrnn_loss_terms
-from train.stages.mlfl import disentangled, step_losses
-from train.stages.tag_cnn import condition_tags, tag_cnn_loss_terms
+from train.stages import baseline, fbcrnn, mlfl, tag_cnn
 
 CLIPS_PER_SET = 100
 EVENTS_PER_CLIP = 3
@@ -102,56 +96,33 @@ def trainee(name: str, recipe: Recipe, clips: ClipSet, loop: LoopSettings, devic
 def _fbcrnn(recipe: Recipe, clips: ClipSet, loop: LoopSettings, device: torch.device) -> Trainee:
     stage = recipe.fbcrnn
     config = preset_config(FBCRNNConfig, stage.preset, len(clips.event_labels), kernels=stage.kernels)
-    model, batches = FBCRNN(config).to(device), BatchMaker(clips, stage.augment, loop)
-    model.input_norm.set_statistics(*batches.mel_statistics())
-    return Trainee(
-        model, lambda step: fbcrnn_loss_terms(model, batches.batch(step.number, step.shard), stage.loss)
-    )
+    model = FBCRNN(config).to(device)
+    return Trainee(model, fbcrnn.step_losses(model, clips, stage.loss, stage.augment, loop))
 
 
 def _mlfl(recipe: Recipe, clips: ClipSet, loop: LoopSettings, device: torch.device) -> Trainee:
-    model = MLFL(_mlfl_config(recipe, clips)).to(device)
-    losses = step_losses(model, clips, recipe.mlfl.loss, recipe.mlfl.augment, loop)
+    model, stage = MLFL(_mlfl_config(recipe, clips)).to(device), recipe.mlfl
+    losses = mlfl.step_losses(model, clips, stage.loss, stage.augment, loop)
     return Trainee(model, losses, tuple(model.attention.parameters()))
 
 
 def _tag_cnn(recipe: Recipe, clips: ClipSet, loop: LoopSettings, device: torch.device) -> Trainee:
-    stage, n_labels = recipe.tag_cnn, len(clips.event_labels)
-    mlfl = MLFL(_mlfl_config(recipe, clips)).eval()
-    mlfl.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model = TagCNN(preset_config(TagCNNConfig, stage.preset, n_labels)).to(device)
-    batches = BatchMaker(clips, stage.augment, loop)
-    model.input_norm.set_statistics(*batches.mel_statistics())
-    forward = torch.compile(model) if loop.compile else model
-
-    def losses(step: Step) -> LossTerms:
-        batch = batches.batch(step.number, step.shard)
-        draws = step_generator(loop.seed + 1, step.number, step.shard)
-        with torch.no_grad():
-            tags = condition_tags(mlfl, batch, stage.loss, draws)
-        return tag_cnn_loss_terms(forward, batch, tags, stage.loss)
-
-    return Trainee(model, losses)
+    stage, tagger = recipe.tag_cnn, MLFL(_mlfl_config(recipe, clips)).eval()
+    model = TagCNN(preset_config(TagCNNConfig, stage.preset, len(clips.event_labels))).to(device)
+    return Trainee(model, tag_cnn.step_losses(model, tagger, clips, stage.loss, stage.augment, loop))
 
 
 def _baseline(recipe: Recipe, clips: ClipSet, loop: LoopSettings, device: torch.device) -> Trainee:
     stage = recipe.baseline
     model = BaselineCRNN(preset_config(BaselineCRNNConfig, stage.preset, len(clips.event_labels))).to(device)
-    batches = BatchMaker(clips, stage.augment, loop)
-    as_run: Callable[[nn.Module], Any] = cache(torch.compile) if loop.compile else lambda network: network
-
-    def losses(step: Step) -> LossTerms:
-        batch = mixed(batches.batch(step.number, step.shard), stage.loss, loop.seed + 1, step)
-        return baseline_loss_terms(as_run(model), as_run(step.average), batch, stage.loss, step.share)
-
-    return Trainee(model, losses)
+    return Trainee(model, baseline.step_losses(model, clips, stage.loss, stage.augment, loop))
 
 
 def _mlfl_config(recipe: Recipe, clips: ClipSet) -> MLFLConfig:
     stage = recipe.mlfl
     momentum = stage.batch_norm_momentum
     config = preset_config(MLFLConfig, stage.preset, len(clips.event_labels), batch_norm_momentum=momentum)
-    return disentangled(config, clips, stage.loss)
+    return mlfl.disentangled(config, clips, stage.loss)
 
 
 def _mapped_waveforms(path: Path, n_clips: int) -> Int16[NDArray[np.int16], "clip sample"]:

@@ -81,8 +81,8 @@ class FBCRNNRecipe(_Table):
     """Shape of every other convolution. The published code has 3x1; the released pseudo labels are older than that
     change, so 3x3 made them."""
     memory_frames: int = Field(0, ge=0)
-    """Longest memory that the GRUs start with, in frames; 0 as published. On household mixes at small widths the loss was
-    3.25 after 200 steps with 500, and 3.36 after 600 without (one run each, at rates of 2e-3 and 5e-3)."""
+    """Longest memory that the GRUs start with, in frames; 0 as published. On household mixes at small widths the
+    loss was 3.25 after 200 steps with 500, and 3.36 after 600 without (one run each, at rates of 2e-3 and 5e-3)."""
     seeds: Seeds = ()
     """Models whose scores are averaged into the pseudo labels; by default the run's seeds."""
     loss: FBCRNNSettings = FBCRNNSettings()

@@ -107,6 +107,24 @@ def development_quality(clips: ClipSet) -> Quality | None:
     return quality
 
 
+def step_losses(
+    model: BaselineCRNN,
+    clips: ClipSet,
+    settings: BaselineSettings,
+    augment: AugmentSettings,
+    loop: LoopSettings,
+) -> Callable[[Step], LossTerms]:
+    """The loss of any step."""
+    batches = BatchMaker(clips, augment, loop)
+    as_run: Callable[[nn.Module], Any] = cache(torch.compile) if loop.compile else lambda network: network
+
+    def loss_terms(step: Step) -> LossTerms:
+        batch = mixed(batches.batch(step.number, step.shard), settings, loop.seed + 1, step)
+        return baseline_loss_terms(as_run(model), as_run(step.average), batch, settings, step.share)
+
+    return loss_terms
+
+
 def train_baseline(
     clips: ClipSet,
     folder: Path,
@@ -121,16 +139,10 @@ def train_baseline(
     """
     torch.manual_seed(loop.seed)
     model = BaselineCRNN(config)
-    batches = BatchMaker(clips, augment, loop)
+    losses = step_losses(model, clips, settings, augment, loop)
     parts = {"config": config, "settings": settings, "augment": augment, "loop": loop.identity()}
     run = fingerprint(**parts, clips=clips.source)
-    as_run: Callable[[nn.Module], Any] = cache(torch.compile) if loop.compile else lambda network: network
-
-    def loss_terms(step: Step) -> LossTerms:
-        batch = mixed(batches.batch(step.number, step.shard), settings, loop.seed + 1, step)
-        return baseline_loss_terms(as_run(model), as_run(step.average), batch, settings, step.share)
-
-    trained = train(model, loss_terms, loop, folder, run, quality=development_quality(clips))
+    trained = train(model, losses, loop, folder, run, quality=development_quality(clips))
     about = {"seed": loop.seed, "steps": loop.steps, "clips": clips.source}
     path = folder / "model.safetensors"
     for name, kept in (("student.safetensors", trained.student), (path.name, trained.average)):

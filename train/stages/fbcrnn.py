@@ -51,6 +51,19 @@ def tagging_quality(clips: ClipSet) -> Callable[[nn.Module], dict[str, float]]:
     return quality
 
 
+def step_losses(
+    model: FBCRNN, clips: ClipSet, settings: FBCRNNSettings, augment: AugmentSettings, loop: LoopSettings
+) -> Callable[[Step], LossTerms]:
+    """The loss of any step; the model's input is normalised with the statistics of `clips` from here on."""
+    batches = BatchMaker(clips, augment, loop)
+    model.input_norm.set_statistics(*batches.mel_statistics())
+
+    def loss_terms(step: Step) -> LossTerms:
+        return fbcrnn_loss_terms(model, batches.batch(step.number, step.shard), settings)
+
+    return loss_terms
+
+
 def train_fbcrnn(
     clips: ClipSet,
     folder: Path,
@@ -68,16 +81,12 @@ def train_fbcrnn(
     _check_unlabelled(clips, loop)
     torch.manual_seed(loop.seed)
     model = FBCRNN(config)
-    batches = BatchMaker(clips, augment, loop)
-    model.input_norm.set_statistics(*batches.mel_statistics())
     run = fingerprint(
         config=config, settings=settings, augment=augment, loop=loop.identity(), clips=clips.source
     )
 
-    def loss_terms(step: Step) -> LossTerms:
-        return fbcrnn_loss_terms(model, batches.batch(step.number, step.shard), settings)
-
-    trained = train(model, loss_terms, loop, folder, run, quality=tagging_quality(clips))
+    losses = step_losses(model, clips, settings, augment, loop)
+    trained = train(model, losses, loop, folder, run, quality=tagging_quality(clips))
     path = folder / "model.safetensors"
     about = {"seed": loop.seed, "steps": loop.steps, "clips": clips.source, "n_clips": len(clips.filenames)}
     save_model(path, "fbcrnn", trained.average, clips.event_labels, about)

@@ -131,6 +131,31 @@ def development_quality(clips: ClipSet, mlfl: MLFL, settings: TagCNNSettings) ->
     return quality
 
 
+def step_losses(
+    model: TagCNN,
+    mlfl: MLFL,
+    clips: ClipSet,
+    settings: TagCNNSettings,
+    augment: AugmentSettings,
+    loop: LoopSettings,
+) -> Callable[[Step], LossTerms]:
+    """The loss of any step; the model's input is normalised with the statistics of `clips` from here on."""
+    mlfl.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    batches = BatchMaker(clips, augment, loop)
+    model.input_norm.set_statistics(*batches.mel_statistics())
+    forward = torch.compile(model) if loop.compile else model
+
+    def loss_terms(step: Step) -> LossTerms:
+        batch = batches.batch(step.number, step.shard).with_heard_tags()
+        draws = step_generator(loop.seed + 1, step.number, step.shard)
+        mlfl.to(batch.log_mel.device)
+        with torch.no_grad():
+            tags = condition_tags(mlfl, batch, settings, draws)
+        return tag_cnn_loss_terms(forward, batch, tags, settings)
+
+    return loss_terms
+
+
 def train_tag_cnn(
     clips: ClipSet,
     mlfl_checkpoint: Path,
@@ -145,26 +170,12 @@ def train_tag_cnn(
     Raises SedgeError where MLFL was trained on other labels than those of `clips`.
     """
     mlfl, mlfl_about = load_mlfl(mlfl_checkpoint, clips)
-    mlfl.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     torch.manual_seed(loop.seed)
     model = TagCNN(config)
-    batches = BatchMaker(clips, augment, loop)
-    model.input_norm.set_statistics(*batches.mel_statistics())
+    losses = step_losses(model, mlfl, clips, settings, augment, loop)
     parts = {"config": config, "settings": settings, "augment": augment, "loop": loop.identity()}
     run = fingerprint(**parts, clips=clips.source, mlfl=mlfl_about)
-
-    forward = torch.compile(model) if loop.compile else model
-
-    def loss_terms(step: Step) -> LossTerms:
-        batch = batches.batch(step.number, step.shard).with_heard_tags()
-        mlfl.to(batch.log_mel.device)
-        with torch.no_grad():
-            tags = condition_tags(
-                mlfl, batch, settings, step_generator(loop.seed + 1, step.number, step.shard)
-            )
-        return tag_cnn_loss_terms(forward, batch, tags, settings)
-
-    trained = train(model, loss_terms, loop, folder, run, quality=development_quality(clips, mlfl, settings))
+    trained = train(model, losses, loop, folder, run, quality=development_quality(clips, mlfl, settings))
     path = folder / "model.safetensors"
     about = {"seed": loop.seed, "steps": loop.steps, "clips": clips.source, "mlfl": mlfl_about}
     save_model(path, "tag_cnn", trained.average, clips.event_labels, about)
