@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 
 import numpy as np
+import torch
+from torch import Generator
 
 from edge_app.core.events import Event
 from train.data.clips import ClipSet
+from train.fitting.batches import Batch
 
 LABELS = ("Cat", "Dog", "Speech")
 TONES_HZ = (500.0, 1500.0, 4000.0)
@@ -43,6 +46,18 @@ def noise_clips(counts: Mapping[str, int], seconds: float = 1.0, seed: int = 0) 
         n_samples=np.array(lengths),
         source=f"noise {seed} {seconds} {dict(counts)}",
     )
+
+
+def noise_batch(sets: tuple[str, ...], n_frames: int, n_labels: int) -> Batch:
+    """A clip for each entry of `sets`, of noise as loud as log-mel is, with sparse labels; the last is padded from
+    frame 50 on."""
+    shape = (len(sets), n_frames, 128)
+    log_mel = torch.randn(shape, generator=Generator().manual_seed(0)) * 3 - 10
+    cells = torch.rand(len(sets), n_frames, n_labels, generator=Generator().manual_seed(1))
+    valid = torch.ones(len(sets), n_frames)
+    valid[-1, 50:] = 0
+    active = (cells < 0.01).float() * valid[:, :, None]
+    return Batch(log_mel, active, active.amax(1), valid, sets)
 
 
 def _waveform(

@@ -3,6 +3,7 @@
 import copy
 import itertools
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from tests.models import tiny_member
+from tests.train.noise_clips import noise_batch
 from train.fitting.batches import Batch
 from train.fitting.losses import DomainFrames, clip_loss, consistency_loss, focal_loss, ifdc_loss
 from train.fitting.teaching import perturb, ramp_up
@@ -38,14 +40,11 @@ def teacher() -> MLFL:
 
 @pytest.fixture
 def batch() -> Batch:
-    """Two synthetic, two weak and three unlabelled clips; the last is padded from frame 50 on."""
-    log_mel = torch.randn(7, N_FRAMES, 128, generator=generator()) * 3 - 10
-    active = (torch.rand(7, N_FRAMES, N_LABELS, generator=generator(1)) < 0.01).float()
-    active[:3, :, :2] = 0  # so that not all clips share labels
-    valid = torch.ones(7, N_FRAMES)
-    valid[-1, 50:] = 0
-    active = active * valid[:, :, None]
-    return Batch(log_mel, active, active.amax(1), valid, SETS)
+    """Two synthetic, two weak and three unlabelled clips, not all sharing labels."""
+    noise = noise_batch(SETS, N_FRAMES, N_LABELS)
+    active = noise.active.clone()
+    active[:3, :, :2] = 0
+    return replace(noise, active=active, tags=active.amax(1))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The stage of the tag-conditioned CNN: its tags are what the settings say, and it learns from all three sets."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Generator, Tensor
 from edge_app.core.bundle import file_sha256
 from edge_app.core.errors import SedgeError
 from tests.models import tiny_member
-from tests.train.noise_clips import LABELS, noise_clips
+from tests.train.noise_clips import LABELS, noise_batch, noise_clips
 from train.fitting.augment import AugmentSettings
 from train.fitting.batches import Batch, BatchMaker
 from train.fitting.checkpoint import load_model, save_model
@@ -63,21 +64,15 @@ def mlfl_path(mlfl, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def batch() -> Batch:
-    """Six clips; in the first, a label from frame 40 to 60; the last one is padded from frame 50 on.
-
-    The weak ones have a tag without an event.
-    """
-    log_mel = torch.randn(6, N_FRAMES, 128, generator=generator()) * 3 - 10
-    active = (torch.rand(6, N_FRAMES, N_LABELS, generator=generator(1)) < 0.01).float()
+    """Six clips; in the first, a label from frame 40 to 60; the weak ones have a tag without an event."""
+    noise = noise_batch(SETS, N_FRAMES, N_LABELS)
+    active = noise.active.clone()
     active[0] = 0
     active[0, 40:60, 1] = 1
     active[2:4, :, 0] = 0
-    valid = torch.ones(6, N_FRAMES)
-    valid[-1, 50:] = 0
-    active = active * valid[:, :, None]
     tags = active.amax(1)
     tags[2:4, 0] = 1
-    return Batch(log_mel, active, tags, valid, SETS)
+    return replace(noise, active=active, tags=tags)
 
 
 def tags_of(mlfl: MLFL, batch: Batch, seed: int = 0, **chosen: float | str) -> Tensor:
