@@ -51,10 +51,19 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "choose thresholds and filters on a validation set",
     ),
     "evaluate": ("train.commands.evaluate:main", "measure F-scores and PSDS of scored clips"),
-    "export-bundle": ("export.commands:export_bundle", "turn checkpoints into a bundle that a device runs"),
+    "export-bundle": (
+        "export.commands.export_bundle:main",
+        "turn checkpoints into a bundle that a device runs",
+    ),
+    "export-tensorrt": ("export.commands.export_tensorrt:main", "compile a bundle for this machine's NVIDIA GPU"),
+    "export-check": (
+        "export.commands.export_check:main",
+        "compare what every runtime here computes with what the bundle must give",
+    ),
     "bench-accuracy": ("benchmarks.accuracy:main", "score a validation set both ways: clip and live"),
     "bench-latency": ("benchmarks.latency:main", "time a live step against recomputing the window"),
     "bench-throughput": ("benchmarks.throughput:main", "time the scoring of files and of a live stream"),
+    "bench-fused": ("benchmarks.fused:main", "time the fused graph in every precision, beside the baseline"),
     "bench-memory": ("benchmarks.memory:main", "measure peak memory on long recordings"),
     "bench-training": (
         "benchmarks.training:main",

@@ -13,7 +13,7 @@ from edge_app.core.runtime import INPUT_NAMES
 from edge_app.core.runtime_onnx import OnnxRuntime
 from export import bundle as bundle_module
 from export.bundle import Member, export_bundle, load_member, run_members
-from export.commands import export_bundle as export_command
+from export.commands.export_bundle import main as export_command
 from tests.models import DEMO_CLIP, tiny_member
 from train.fitting.checkpoint import load_model, save_model
 

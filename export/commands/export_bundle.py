@@ -31,7 +31,7 @@ class ExportBundle:
     """Recording whose first seconds, with the scores on them, are stored to check runtimes by."""
 
 
-def export_bundle(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """`sedge export-bundle`; returns 0, or raises SedgeError."""
     description = "Fuse trained models into one graph and write the bundle that detection runs."
     args = tyro.cli(ExportBundle, args=list(argv), prog="sedge export-bundle", description=description)
