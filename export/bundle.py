@@ -2,13 +2,15 @@
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import onnx
 import torch
 
 from edge_app import __version__
@@ -18,16 +20,17 @@ from edge_app.core.bundle import (
     Graph,
     HopFrames,
     Parity,
-    ReceptiveField,
     file_sha256,
     write_manifest,
 )
 from edge_app.core.decode import LabelDecoding
 from edge_app.core.errors import SedgeError
 from edge_app.core.logmel import LogMelConfig, log_mel
+from edge_app.core.parity import TOLERANCES
 from edge_app.core.runtime import INPUT_NAMES, OUTPUT_NAMES, FusedInput
 from export.fuse import FusedEnsemble, Gate
 from export.onnx import export_onnx
+from export.receptive_field import receptive_field
 from train.fitting.checkpoint import load_model
 from train.models.mlfl import MLFL
 from train.models.tag_cnn import TagCNN
@@ -35,7 +38,6 @@ from train.models.tag_cnn import TagCNN
 HOP_FRAMES = HopFrames(default=25, allowed=(5, 10, 25, 50))
 TAG_WINDOW_FRAMES = 500
 PARITY_S = 4.0
-PARITY_TOLERANCE = 1e-4
 GRAPH_FILE, PARITY_FILE, ATTRIBUTION_FILE = "fused.onnx", "parity.npz", "ATTRIBUTION.md"
 
 
@@ -79,16 +81,21 @@ def run_members(run: Path) -> list[Member]:
 
     Raises SedgeError where there is none, or an MLFL is missing.
     """
-    pairs = [
-        (run / "mlfl" / folder.name / "model.safetensors", folder / "model.safetensors")
+    return [load_member(*pair) for pair in run_pairs(run).values()]
+
+
+def run_pairs(run: Path) -> dict[str, tuple[Path, Path]]:
+    """Checkpoints of each finished pair of a run by its seed, in that order; SedgeError where there is none."""
+    pairs = {
+        folder.name: (run / "mlfl" / folder.name / "model.safetensors", folder / "model.safetensors")
         for folder in sorted((run / "tag_cnn").glob("*"), key=lambda folder: (len(folder.name), folder.name))
-    ]
-    found = [pair for pair in pairs if pair[1].is_file()]
+    }
+    found = {seed: pair for seed, pair in pairs.items() if pair[1].is_file()}
     if not found:
         raise SedgeError(
             f"{run}: expected mlfl/<seed>/ and tag_cnn/<seed>/model.safetensors, found no such pair"
         )
-    return [load_member(*pair) for pair in found]
+    return found
 
 
 def export_bundle(
@@ -106,18 +113,28 @@ def export_bundle(
     where the members' labels differ, or `out` holds something else.
     """
     _check_labels(members)
-    _check_place(out)
     fused = FusedEnsemble([(member.mlfl, member.tag_cnn) for member in members], weights, gate).eval()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as staging:
-        folder = Path(staging) / "bundle"
-        folder.mkdir()
+    with staged_bundle(out) as folder:
         export_onnx(fused, folder / GRAPH_FILE)
         write_parity(fused, parity_clip, folder / PARITY_FILE)
         (folder / ATTRIBUTION_FILE).write_text(attribution, encoding="utf-8")
         write_manifest(folder, _manifest(members, weights, gate, name, folder))
-        _replace_folder(folder, out)
     return out
+
+
+@contextmanager
+def staged_bundle(out: Path) -> Iterator[Path]:
+    """A folder to write a bundle into that takes the place of `out` once it is whole.
+
+    Raises SedgeError where `out` holds something else than a bundle.
+    """
+    _check_place(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as staging:
+        folder = Path(staging) / "bundle"
+        folder.mkdir()
+        yield folder
+        _replace_folder(folder, out)
 
 
 def _check_labels(members: Sequence[Member]) -> None:
@@ -141,10 +158,6 @@ def _manifest(
     members: Sequence[Member], weights: Sequence[float], gate: Gate, name: str, folder: Path
 ) -> BundleManifest:
     first = members[0]
-    fields = ReceptiveField(
-        mlfl=max(member.mlfl.config.receptive_field for member in members),
-        tag_cnn=max(member.tag_cnn.config.receptive_field for member in members),
-    )
     graph = Graph(
         file=GRAPH_FILE,
         sha256=file_sha256(folder / GRAPH_FILE),
@@ -160,14 +173,16 @@ def _manifest(
         log_mel=LogMelConfig(),
         hop_frames=HOP_FRAMES,
         tag_window_frames=TAG_WINDOW_FRAMES,
-        receptive_field_frames=fields,
+        receptive_field_frames=receptive_field(onnx.load(folder / GRAPH_FILE)),
         members=tuple(weights),
         gate=gate,
         graph=graph,
         decoding={label: LabelDecoding() for label in first.event_labels},
         metrics={},
         provenance={"members": [member.provenance for member in members]},
-        parity=Parity(file=PARITY_FILE, sha256=file_sha256(folder / PARITY_FILE), tolerance=PARITY_TOLERANCE),
+        parity=Parity(
+            file=PARITY_FILE, sha256=file_sha256(folder / PARITY_FILE), tolerance=TOLERANCES["float32"]
+        ),
     )
 
 

@@ -8,7 +8,10 @@ import onnx
 import torch
 
 from edge_app.core.runtime import INPUT_NAMES, OUTPUT_NAMES
+from edge_app.formats.whole_file import whole_file
+from export.fold import folded
 from export.fuse import FusedEnsemble
+from export.simplify import simplified
 
 OPSET = 18
 
@@ -29,6 +32,12 @@ def example_inputs(
 
 def export_onnx(fused: FusedEnsemble, path: Path) -> None:
     """Write the graph with symbolic `batch`, `frame` and `past`, weights inside, and check it."""
+    model = fused_graph(fused)
+    write_graph(model, path)
+
+
+def fused_graph(fused: FusedEnsemble) -> onnx.ModelProto:
+    """The graph with symbolic `batch`, `frame` and `past`, batch norms folded and what members share done once."""
     batch, frame, past = (
         torch.export.Dim(name, min=low) for name, low in (("batch", 1), ("frame", 1), ("past", 0))
     )
@@ -38,7 +47,7 @@ def export_onnx(fused: FusedEnsemble, path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of axes with one size, and torch's own old names
         program = torch.onnx.export(
-            fused.eval(),
+            folded(fused),
             example_inputs(fused),
             input_names=list(INPUT_NAMES),
             output_names=list(OUTPUT_NAMES),
@@ -49,6 +58,11 @@ def export_onnx(fused: FusedEnsemble, path: Path) -> None:
         )
     assert program is not None
     program.optimize()
-    program.save(path, external_data=False)
-    model = onnx.load(path)
+    return simplified(program.model_proto)
+
+
+def write_graph(model: onnx.ModelProto, path: Path) -> None:
+    """Check the graph, its inferred types and shapes included, and write it whole."""
     onnx.checker.check_model(model, full_check=True)
+    with whole_file(path) as file:
+        file.write(model.SerializeToString())

@@ -20,9 +20,14 @@ MOST_LINES = 400
 
 # What a package may import besides the standard library and itself.
 ALLOWED_IMPORTS = {
-    "edge_app/core": {"numpy", "onnxruntime", "pydantic", "pydantic_core", "soundfile", "soxr"},
+    # `edge_app` itself is the version; cuda and tensorrt are imported where they are used
+    "edge_app/core": {
+        *("numpy", "onnxruntime", "pydantic", "pydantic_core", "soundfile", "soxr", "edge_app"),
+        *("cuda", "tensorrt", "tensorrt_lean"),
+    },
     "edge_app/stream": {"numpy", "sounddevice", "soundfile", "soxr", "edge_app.core"},
     "edge_app/formats": {"numpy", "edge_app.core"},
+    "edge_app/store": {"platformdirs", "edge_app.core"},
     "train/models": {"torch", "jaxtyping", "pydantic"},
 }
 

@@ -11,12 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 import edge_app
+from edge_app.commands.detector import RuntimeOption, open_detector
 from edge_app.commands.listen import as_text
-from edge_app.core.bundle import load_bundle
-from edge_app.core.detect import Detector
 from edge_app.core.errors import EXIT_DONE
 from edge_app.core.events import Event
-from edge_app.core.runtime_onnx import OnnxRuntime
 from edge_app.formats.desed_tsv import read_events
 from edge_app.stream.engine import Engine
 from edge_app.stream.messages import EventNews, News, Summary
@@ -41,6 +39,7 @@ class DemoArgs:
     """Take as long as the recording lasts, instead of going as fast as this machine can."""
     bundle: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """The model to use, a bundle's folder; the built-in one unless given."""
+    runtime: RuntimeOption = "auto"
 
 
 @dataclass(frozen=True)
@@ -71,10 +70,9 @@ def main(argv: list[str]) -> int:
         description=DESCRIPTION,
         config=(tyro.conf.FlagCreatePairsOff,),
     )
-    bundle = load_bundle(args.bundle)
-    detector = Detector(bundle, OnnxRuntime(bundle), context="live")
+    detector = open_detector(args.bundle, args.runtime, "live")
     annotated = read_events(ANNOTATION)[RECORDING.name]
-    print(f"Listening to {RECORDING.name} with {detector.runtime.name}.\n", flush=True)
+    print(f"Listening to {RECORDING.name} with {detector.runtime_text}.\n", flush=True)
     begin = time.perf_counter()
     with Engine(FileSource(RECORDING, realtime=args.realtime), detector) as engine:
         found, summary = follow(engine)

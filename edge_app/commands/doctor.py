@@ -9,20 +9,31 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 
 from edge_app import __version__
-from edge_app.core.errors import EXIT_DONE, EXIT_NO_DEVICE_OR_MODEL, BundleError, DeviceError
+from edge_app.core.errors import (
+    EXIT_DONE,
+    EXIT_NO_DEVICE_OR_MODEL,
+    BundleError,
+    DeviceError,
+    RuntimeUnavailable,
+)
+
+if TYPE_CHECKING:
+    from edge_app.core.bundle import Bundle
+    from edge_app.core.runtimes import RuntimeName
 
 Status = Literal["ok", "note", "warning", "failure"]
 
 DEPENDENCIES = (
     "numpy",
     "onnxruntime",
+    "platformdirs",
     "pydantic",
     "rich",
     "sounddevice",
@@ -183,10 +194,10 @@ def _is_installed(distribution: str) -> bool:
 
 
 def model_checks(folder: Path | None) -> Iterator[Check]:
-    """Whether the bundle is whole, which runtime runs it, and whether that gives the stored scores."""
+    """Whether the bundle is whole, which runtime runs it, and what each runtime here computes with it."""
     from edge_app.core.bundle import DEFAULT_BUNDLE, load_bundle
-    from edge_app.core.parity import check_parity
-    from edge_app.core.runtime_onnx import OnnxRuntime
+    from edge_app.core.runtimes import RUNTIME_NAMES, open_runtime
+    from edge_app.store.places import engine_folder
 
     advice = (
         "export it again with `sedge export-bundle`"
@@ -196,19 +207,32 @@ def model_checks(folder: Path | None) -> Iterator[Check]:
     try:
         bundle = load_bundle(folder)
         yield Check("model", "ok", f"{bundle.manifest.name}: {', '.join(bundle.manifest.event_labels)}")
-        runtime = OnnxRuntime(bundle)
-        yield Check("runtime", "ok", runtime.name)
-        parity = check_parity(bundle, runtime)
+        opened = open_runtime(bundle, engines=engine_folder())
+        yield Check("runtime", "ok", opened.runtime.name)
+        for name in RUNTIME_NAMES:
+            yield runtime_check(bundle, name)
     except BundleError as error:
         yield Check("model", "failure", str(error), advice)
-        return
-    found = f"scores differ by at most {parity.max_difference:.1e}, allowed {parity.tolerance:.1e}"
+
+
+def runtime_check(bundle: "Bundle", name: "RuntimeName") -> Check:
+    """Whether that runtime gives the stored scores, or why it cannot run; only the one on the CPU is needed."""
+    from edge_app.core.parity import check_parity
+    from edge_app.core.runtimes import open_runtime
+    from edge_app.store.places import engine_folder
+
+    subject = f"runtime {name}"
+    try:
+        opened = open_runtime(bundle, name, engines=engine_folder())
+    except RuntimeUnavailable as error:
+        return Check(subject, "note", str(error))
+    parity = opened.parity or check_parity(bundle, opened.runtime)
+    found = f"parity: scores differ by at most {parity.max_difference:.1e}, allowed {parity.tolerance:.1e}"
     if parity.passed:
-        yield Check("parity", "ok", found)
-    else:
-        yield Check(
-            "parity", "failure", found, "another version of onnxruntime: pip install --upgrade onnxruntime"
-        )
+        return Check(subject, "ok", found)
+    return Check(
+        subject, "failure", found, "another version of onnxruntime: pip install --upgrade onnxruntime"
+    )
 
 
 def sound_checks() -> Iterator[Check]:

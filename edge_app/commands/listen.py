@@ -12,11 +12,10 @@ from typing import Annotated, Literal
 
 import tyro
 
+from edge_app.commands.detector import RuntimeOption, open_detector
 from edge_app.core.audio import SAMPLE_RATES_HZ
-from edge_app.core.bundle import load_bundle
-from edge_app.core.detect import Detector
 from edge_app.core.errors import EXIT_DONE, SedgeError
-from edge_app.core.runtime_onnx import OnnxRuntime
+from edge_app.core.runtimes import runtime_text
 from edge_app.stream.engine import Engine
 from edge_app.stream.messages import EventNews, GapNews, News, Summary, as_json
 from edge_app.stream.microphone import RECONNECT_S, MicrophoneSource
@@ -28,7 +27,7 @@ An event is first provisional (a line with a question mark), then it begins (it 
 and in the end it is closed. Where sound was lost or there was no time to analyse it, a gap is reported, and events
 end there. With --format jsonl each piece of news is one JSON object a line.
 
-Exit code 0 means done or ended by Ctrl-C, 1 a damaged recording, 2 wrong use, 3 no device or model."""
+Exit code 0 means done or ended by Ctrl-C, 1 a damaged recording, 2 wrong use, 3 no device, model or runtime."""
 
 GAP_WORDS = {"lost": "the sound was lost", "skipped": "there was no time to analyse it"}
 
@@ -53,6 +52,7 @@ class ListenArgs:
     """Model to use; without it, the one that comes with the program."""
     hop_frames: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Frames of 20 ms from one step to the next: fewer react sooner and cost more; without it, the model's own."""
+    runtime: RuntimeOption = "auto"
     threads: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """Threads that the model may use."""
     rate: Annotated[int, tyro.conf.arg(metavar="HZ")] = RAW_RATE
@@ -65,11 +65,10 @@ def main(argv: list[str]) -> int:
     """Run `sedge listen`. Raises SedgeError for wrong use, a damaged recording, no device and no model."""
     args = tyro.cli(ListenArgs, args=argv, prog="sedge listen", description=DESCRIPTION)
     _check(args)
-    bundle = load_bundle(args.bundle)
-    detector = Detector(bundle, OnnxRuntime(bundle, args.threads), "live", args.hop_frames)
+    detector = open_detector(args.bundle, args.runtime, "live", args.threads, args.hop_frames)
     source = _open_source(args)
     with Engine(source, detector, args.duration) as engine, _stopping_on_signals(engine):
-        _notify(f"listening to {source.name} with {bundle.manifest.name}, {detector.runtime.name}")
+        _notify(f"listening to {source.name} with {detector.bundle.manifest.name}, {detector.runtime_text}")
         for news in engine:
             line = as_json(news) if args.format == "jsonl" else as_text(news)
             if line:
@@ -117,7 +116,8 @@ def _summary_text(summary: Summary) -> str:
         f"received {seconds(summary.samples_received)} ({summary.samples_received} samples), "
         f"analysed {seconds(summary.samples_analysed)}, not analysed {seconds(summary.samples_not_analysed)}, "
         f"gaps {seconds(summary.samples_gap)}, overflows {summary.overflows}, "
-        f"real-time factor {summary.real_time_factor:.4f}, hop of {summary.hop_frames} frames, {summary.runtime}"
+        f"real-time factor {summary.real_time_factor:.4f}, hop of {summary.hop_frames} frames, "
+        + runtime_text(summary.runtime, summary.runtimes_passed_over)
     )
 
 

@@ -1,5 +1,6 @@
 """`sedge score`: the events of recordings, as tables."""
 
+import dataclasses
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -22,12 +23,11 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from edge_app.commands.detector import RuntimeOption, open_detector
 from edge_app.commands.recordings import Found, collect, score_names
-from edge_app.core.bundle import load_bundle
 from edge_app.core.detect import Context, Detector, FileDetection
 from edge_app.core.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, SedgeError
 from edge_app.core.events import FRAME_S
-from edge_app.core.runtime_onnx import OnnxRuntime
 from edge_app.formats.desed_tsv import write_durations, write_events
 from edge_app.formats.frame_scores import FrameScoreWriter
 from edge_app.formats.whole_file import write_whole
@@ -42,7 +42,7 @@ class ScoreArgs:
 
     Writes into the folder OUT: events.tsv (filename, onset, offset, event_label; a row with empty fields for a
     recording without events), durations.tsv, and summary.json. Recordings that fail are named, and the others
-    are done all the same. Exit status: 0 all done, 1 some failed, 2 wrong use, 3 no model.
+    are done all the same. Exit status: 0 all done, 1 some failed, 2 wrong use, 3 no model or runtime.
     """
 
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATHS...")]
@@ -63,6 +63,7 @@ class ScoreArgs:
     as a microphone is heard, with the results that `sedge listen` gives."""
     hop_frames: int | None = None
     """Frames of 20 ms from one step to the next, with --context live; without it, the model's own."""
+    runtime: RuntimeOption = "auto"
     threads: int = 1
     """Threads that the model may use."""
 
@@ -88,8 +89,7 @@ def main(argv: list[str]) -> int:
         raise SedgeError("arguments: expected a path or a value each, found an empty one")
     args = tyro.cli(ScoreArgs, args=argv, prog="sedge score")
     _check(args)
-    bundle = load_bundle(args.bundle)
-    detector = Detector(bundle, OnnxRuntime(bundle, args.threads), args.context, args.hop_frames)
+    detector = open_detector(args.bundle, args.runtime, args.context, args.threads, args.hop_frames)
     found = collect(args.paths)
     _make_writable(args.out)
     return _run(args, detector, found)
@@ -220,6 +220,7 @@ def _summary(args: ScoreArgs, detector: Detector, results: Results, wall_s: floa
         "schema_version": SUMMARY_SCHEMA_VERSION,
         "bundle": {"name": manifest.name, "graph_sha256": manifest.graph.sha256},
         "runtime": detector.runtime.name,
+        "runtimes_passed_over": [dataclasses.asdict(other) for other in detector.passed_over],
         "settings": {
             "context": args.context,
             "hop_frames": detector.hop_frames if args.context == "live" else None,

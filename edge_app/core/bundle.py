@@ -28,6 +28,8 @@ DEFAULT_BUNDLE = Path(__file__).resolve().parent.parent / "bundles" / "default"
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Frames = Annotated[int, Field(ge=1)]
+Precision = Literal["float32", "float16", "int8"]
+"""In what most of the weights and activations of a graph are held; its inputs and outputs are float32 always."""
 
 
 class _Section(BaseModel):
@@ -66,7 +68,7 @@ class Graph(_Section):
 
     file: str
     sha256: Sha256
-    precision: Literal["float32", "float16"]
+    precision: Precision
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 

@@ -21,6 +21,7 @@ from edge_app.core.events import Event
 from edge_app.core.hops import HopGrid, HopScorer
 from edge_app.core.logmel import StreamingLogMel
 from edge_app.core.runtime import Runtime
+from edge_app.core.runtimes import PassedOver, runtime_text
 
 Context = Literal["clip", "live"]
 
@@ -38,15 +39,21 @@ class Detector:
     """A bundle, what runs it, and how a signal is cut.
 
     `hop_frames` is for the `live` context; by default the bundle's own. Raises SedgeError where the bundle
-    does not allow it.
+    does not allow it. `passed_over` are the faster runtimes that do not run.
     """
 
     def __init__(
-        self, bundle: Bundle, runtime: Runtime, context: Context = "clip", hop_frames: int | None = None
+        self,
+        bundle: Bundle,
+        runtime: Runtime,
+        context: Context = "clip",
+        hop_frames: int | None = None,
+        passed_over: tuple[PassedOver, ...] = (),
     ) -> None:
         manifest = bundle.manifest
         self.bundle = bundle
         self.runtime = runtime
+        self.passed_over = passed_over
         self.context = context
         self.hop_frames = manifest.hop_frames.default if hop_frames is None else hop_frames
         if self.hop_frames not in manifest.hop_frames.allowed:
@@ -64,9 +71,14 @@ class Detector:
         """Labels, in the order of the columns of scores."""
         return self.bundle.manifest.event_labels
 
+    @property
+    def runtime_text(self) -> str:
+        """What runs and why nothing faster, in words."""
+        return runtime_text(self.runtime.name, self.passed_over)
+
     def scorer(self) -> HopScorer:
         """A scorer for one gapless stretch of log-mel frames."""
-        return HopScorer(self.runtime, self._grid, len(self.bundle.manifest.members), len(self.event_labels))
+        return HopScorer(self.runtime, self._grid)
 
     def features(self) -> StreamingLogMel:
         """The features of one gapless stretch of samples."""

@@ -29,3 +29,9 @@ class DeviceError(SedgeError):
     """No usable sound device."""
 
     exit_code = EXIT_NO_DEVICE_OR_MODEL
+
+
+class RuntimeUnavailable(SedgeError):  # noqa: N818
+    """A runtime that cannot run a bundle on this machine, or must not: says why, and what to do about it."""
+
+    exit_code = EXIT_NO_DEVICE_OR_MODEL

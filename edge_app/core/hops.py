@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.core.runtime import EMPTY_LOGIT, FusedInput, FusedOutput, Runtime
+from edge_app.core.runtime import Runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,33 +45,12 @@ class ScoredHop:
     """Tags that conditioned the scores, shape (member, label)."""
 
 
-class TagMemory:
-    """Logits and evidence of the trailing frames, oldest first; empty slots before the first."""
-
-    def __init__(self, slots: int, n_members: int, n_labels: int) -> None:
-        self._logit = np.full((1, n_members, slots, n_labels), EMPTY_LOGIT, np.float32)
-        self._evidence = np.zeros((1, n_members, slots, n_labels), np.float32)
-
-    def last(self, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The newest `count` slots, shape (1, member, count, label) each."""
-        start = self._logit.shape[2] - count
-        return self._logit[:, :, start:], self._evidence[:, :, start:]
-
-    def append(self, output: FusedOutput, frames: slice) -> None:
-        """Take over those frames of a call."""
-        slots = self._logit.shape[2]
-        logit, evidence = output.logit[:, :, frames], output.evidence[:, :, frames]
-        self._logit = np.concatenate([self._logit, logit], axis=2)[:, :, -slots:]
-        self._evidence = np.concatenate([self._evidence, evidence], axis=2)[:, :, -slots:]
-
-
 class HopScorer:
     """Scores one gapless stretch of log-mel frames that arrives in blocks of any size."""
 
-    def __init__(self, runtime: Runtime, grid: HopGrid, n_members: int, n_labels: int) -> None:
-        self._runtime = runtime
+    def __init__(self, runtime: Runtime, grid: HopGrid) -> None:
         self._grid = grid
-        self._memory = TagMemory(grid.tag_window, n_members, n_labels)
+        self._memory = runtime.tag_memory(grid.tag_window)
         self._frames: NDArray[np.float32] | None = None  # from frame `_first` on
         self._first = 0
         self._start = 0  # first frame that has no final score yet
@@ -107,14 +86,10 @@ class HopScorer:
         """Emit up to `end`, feeding up to `feed_end` and pooling up to `pool_end` with `past` memory slots."""
         context, first = self._grid.context, self._start - self._grid.context
         log_mel, valid = self._window(first, feed_end)
-        pool = slice(self._pooled - first, pool_end - first)
-        pooled = np.zeros_like(valid)
-        pooled[pool] = 1
-        call = FusedInput(log_mel[None], valid[None], pooled[None], *self._memory.last(past))
-        output = self._runtime.run(call)
-        self._memory.append(output, pool)
-        scores, preview = np.split(output.scores[0, context:], [end - self._start])
-        hop = ScoredHop(self._start, scores, preview, output.tags[0])
+        pooled = slice(self._pooled - first, pool_end - first)
+        output = self._memory.step(log_mel, valid, past, pooled)
+        scores, preview = np.split(output.scores[context:], [end - self._start])
+        hop = ScoredHop(self._start, scores, preview, output.tags)
         self._advance(end, pool_end)
         return hop
 

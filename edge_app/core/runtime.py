@@ -1,10 +1,13 @@
 """What runs the fused graph: one protocol, whatever executes it."""
 
 from dataclasses import dataclass, fields
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from edge_app.core.tag_memory import TagMemory
 
 EMPTY_LOGIT = -1e4
 """Logit of an empty memory slot and of a frame that is not pooled: its softmax weight is exactly zero."""
@@ -53,3 +56,6 @@ class Runtime(Protocol):
 
     def run(self, call: FusedInput) -> FusedOutput:
         """Run the graph once."""
+
+    def tag_memory(self, slots: int) -> "TagMemory":
+        """An empty memory of `slots` frames for one gapless stretch."""

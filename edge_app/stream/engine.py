@@ -104,6 +104,7 @@ class Engine:
             sample_rate=sample_rate,
             max_queue_depth=self._outbox.max_depth,
             max_lag_s=round(self._largest_backlog / self._source.sample_rate, 3),
+            runtimes_passed_over=self._detector.passed_over,
         )
 
     def stop(self) -> None:

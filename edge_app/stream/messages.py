@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edge_app.core.decode import MessageType
+from edge_app.core.runtimes import PassedOver
 from edge_app.stream.ring import MissingKind
 
 
@@ -61,6 +62,8 @@ class Summary:
     """Most messages that ever waited for the consumer."""
     max_lag_s: float
     """Most audio that ever waited for the inference thread, in seconds."""
+    runtimes_passed_over: tuple[PassedOver, ...] = ()
+    """Faster runtimes that do not run, each with the reason."""
     type: Literal["summary"] = "summary"
 
 

@@ -10,6 +10,7 @@ from edge_app.core.decode import Decoder
 from edge_app.core.detect import Detector
 from edge_app.core.logmel import StreamingLogMel
 from edge_app.core.runtime import FusedInput, FusedOutput
+from edge_app.core.tag_memory import HostTagMemory
 from tests.stream.fakes import EVENT_LABELS, fake_bundle
 
 MARGIN_MS = 20
@@ -25,6 +26,9 @@ class MarkRuntime:
         scores = call.log_mel[:, :, : len(EVENT_LABELS)]
         memory = np.zeros((1, 1, scores.shape[1], len(EVENT_LABELS)), np.float32)
         return FusedOutput(scores, np.zeros((1, 1, len(EVENT_LABELS)), np.float32), memory, memory)
+
+    def tag_memory(self, slots: int) -> HostTagMemory:
+        return HostTagMemory(self, slots, 1, len(EVENT_LABELS))
 
 
 def news_after_ms(detector: Detector, onset_frame: int) -> dict[str, float]:

@@ -15,7 +15,9 @@ from rich.console import Console
 from edge_app import cli
 from edge_app.commands import devices as devices_command
 from edge_app.commands import doctor
+from edge_app.core.bundle import load_bundle
 from edge_app.core.errors import DeviceError
+from edge_app.core.runtimes import RUNTIME_NAMES
 from edge_app.stream import devices as stream_devices
 from edge_app.stream.devices import InputDevice, choose_default, choose_device, full_name
 
@@ -212,6 +214,16 @@ def test_built_in_model_passes_without_a_microphone(capsys):
     assert "Detection can run." in shown
     assert "parity" in shown
     assert "PortAudio" not in shown
+    assert all(f"runtime {name} " in shown for name in RUNTIME_NAMES)
+
+
+@pytest.mark.parametrize("name", RUNTIME_NAMES)
+def test_each_runtime_works_or_says_why_not(name, tiny_bundle):
+    check = doctor.runtime_check(load_bundle(tiny_bundle), name)
+    assert check.subject == f"runtime {name}"
+    assert check.status == ("ok" if check.found.startswith("parity: ") else "note")
+    assert name != "cpu" or check.status == "ok"
+    assert not check.found.startswith("runtime")
 
 
 def test_no_microphone_at_all_is_3(use_devices, capsys):

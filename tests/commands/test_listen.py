@@ -20,6 +20,7 @@ from edge_app.core.bundle import load_bundle
 from edge_app.core.detect import Detector
 from edge_app.core.errors import DeviceError
 from edge_app.core.runtime_onnx import OnnxRuntime
+from edge_app.core.runtimes import PassedOver
 from edge_app.stream import messages
 from edge_app.stream.engine import Engine
 from edge_app.stream.messages import EventNews, GapNews, Summary
@@ -53,8 +54,7 @@ EVENT_FIELDS = {
 
 @pytest.fixture
 def fakes(monkeypatch):
-    monkeypatch.setattr(listen, "load_bundle", lambda _: fake_bundle())
-    monkeypatch.setattr(listen, "OnnxRuntime", lambda *_: FakeRuntime())
+    monkeypatch.setattr(listen, "open_detector", lambda *arguments: fake_detector(hop_frames=arguments[-1]))
 
 
 @pytest.fixture
@@ -102,6 +102,28 @@ def test_a_pipe_gives_what_the_file_gives(fakes, recording, capsys, monkeypatch)
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
         assert cli.main([*arguments, "-"]) == 0
         assert lines_of(capsys)[:-1] == from_file[:-1]
+
+
+PASSED_OVER = (PassedOver("tensorrt", "no GPU"), PassedOver("cuda", "not installed"))
+
+
+@pytest.mark.parametrize("form", ["text", "jsonl"])
+def test_what_runs_and_why_nothing_faster_is_in_the_summary(form, recording, capsys, monkeypatch):
+    detector = Detector(fake_bundle(), FakeRuntime(), "live", passed_over=PASSED_OVER)
+    monkeypatch.setattr(listen, "open_detector", lambda *_: detector)
+    assert cli.main(["listen", "--source", str(recording), "--no-realtime", "--format", form]) == 0
+    out, err = capsys.readouterr()
+    words = "fake; not tensorrt: no GPU; not cuda: not installed"
+    assert err.splitlines()[0].endswith(words)
+    *_, summary = out.splitlines()
+    if form == "text":
+        assert summary.endswith(words)
+    else:
+        assert json.loads(summary)["runtime"] == "fake"
+        assert json.loads(summary)["runtimes_passed_over"] == [
+            {"name": "tensorrt", "reason": "no GPU"},
+            {"name": "cuda", "reason": "not installed"},
+        ]
 
 
 def test_hop_and_duration_are_taken(fakes, recording, capsys):

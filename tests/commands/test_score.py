@@ -18,6 +18,7 @@ from edge_app.core.bundle import load_bundle
 from edge_app.core.decode import decode
 from edge_app.core.detect import Detector
 from edge_app.core.runtime import FusedInput, FusedOutput
+from edge_app.core.tag_memory import HostTagMemory
 from edge_app.formats.desed_tsv import read_durations, read_events
 from edge_app.formats.frame_scores import read_frame_scores
 
@@ -27,6 +28,7 @@ SUMMARY_FIELDS = [
     "schema_version",
     "bundle",
     "runtime",
+    "runtimes_passed_over",
     "settings",
     "files",
     "failures",
@@ -345,7 +347,11 @@ def test_the_program_itself(tiny_bundle, out) -> None:
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.startswith("files: 1 done; events: ")
-    assert summary_of(out)["runtime"].startswith("ONNX Runtime ")
+    summary = summary_of(out)
+    assert summary["runtime"].startswith("ONNX Runtime ")
+    reasons = {other["name"]: other["reason"] for other in summary["runtimes_passed_over"]}
+    assert list(reasons) == ["tensorrt", "cuda"] or "CUDA" in summary["runtime"]
+    assert all(reasons.values())
 
 
 class EmptyRuntime:
@@ -362,6 +368,9 @@ class EmptyRuntime:
         scores = np.zeros((batch, frames, self._n_labels), np.float32)
         tags = np.zeros((batch, self._n_members, self._n_labels), np.float32)
         return FusedOutput(scores, tags, memory, memory)
+
+    def tag_memory(self, slots: int) -> HostTagMemory:
+        return HostTagMemory(self, slots, self._n_members, self._n_labels)
 
 
 def write_long(path: Path, minutes: int) -> Path:

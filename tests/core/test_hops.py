@@ -11,6 +11,7 @@ from torch import nn
 
 from edge_app.core.hops import HopGrid, HopScorer, ScoredHop
 from edge_app.core.runtime import FusedInput, FusedOutput
+from edge_app.core.tag_memory import HostTagMemory
 from export.fuse import FusedEnsemble, FusedMember
 from tests.models import tiny_member
 from train.models.mlfl import MLFL, pool_tag_logit
@@ -37,6 +38,9 @@ class TorchRuntime:
         with torch.no_grad():
             outputs = self.fused(*(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays))
         return FusedOutput(*(output.numpy() for output in outputs))
+
+    def tag_memory(self, slots: int) -> HostTagMemory:
+        return HostTagMemory(self, slots, len(self.fused.members), N_LABELS)
 
 
 def live_grid(hop: int) -> HopGrid:
@@ -134,7 +138,7 @@ def reference(
 
 def scored(runtime: TorchRuntime, log_mel: np.ndarray, grid: HopGrid, lengths: list[int]) -> list[ScoredHop]:
     """Hops of a signal that comes in blocks of the given lengths, the rest last."""
-    scorer = HopScorer(runtime, grid, len(runtime.fused.members), N_LABELS)
+    scorer = HopScorer(runtime, grid)
     hops = []
     for block in np.split(log_mel, np.minimum(np.cumsum(lengths, dtype=int), len(log_mel))):
         hops += scorer.push(block)
@@ -178,8 +182,8 @@ def test_signals_about_as_long_as_the_window_equal_the_reference(ensembles, n_fr
 
 def test_nothing_gives_nothing(ensembles) -> None:
     for grid in (live_grid(25), CLIP_GRID):
-        assert HopScorer(TorchRuntime(ensembles[1]), grid, 1, N_LABELS).finish() == []
-        scorer = HopScorer(TorchRuntime(ensembles[1]), grid, 1, N_LABELS)
+        assert HopScorer(TorchRuntime(ensembles[1]), grid).finish() == []
+        scorer = HopScorer(TorchRuntime(ensembles[1]), grid)
         assert scorer.push(signal(0)) == []
         assert scorer.finish() == []
 
@@ -204,7 +208,7 @@ def test_a_step_is_fed_its_hop_and_the_context_only(ensembles) -> None:
 
 
 def test_a_hop_comes_once_its_context_is_there(ensembles) -> None:
-    scorer = HopScorer(TorchRuntime(ensembles[1]), live_grid(25), 1, N_LABELS)
+    scorer = HopScorer(TorchRuntime(ensembles[1]), live_grid(25))
     came = [len(scorer.push(frame[None])) for frame in signal(90)]
     assert np.flatnonzero(came).tolist() == [25 + 12 - 1, 50 + 12 - 1, 75 + 12 - 1]
     assert scorer.frames_scored == 75

@@ -1,48 +1,18 @@
 """The fused graph: what it computes, and that ONNX Runtime computes the same."""
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
-import soundfile
 import torch
 from torch import Tensor
 
-from edge_app.core.logmel import log_mel
-from edge_app.core.runtime import EMPTY_LOGIT, INPUT_NAMES, OUTPUT_NAMES
+from edge_app.core.runtime import EMPTY_LOGIT, OUTPUT_NAMES
 from export.fuse import FusedEnsemble
-from export.onnx import export_onnx
-from tests.models import DEMO_CLIP, tiny_member
+from tests.export.graphs import Exported, exported, memory, open_session, padded_call, real_frames, run_graph
+from tests.models import tiny_member
 from train.models.mlfl import pool_tag_logit
 
 N_LABELS = 3
-
-
-@dataclass(frozen=True)
-class Exported:
-    """A fused module and its graph."""
-
-    fused: FusedEnsemble
-    path: Path
-    session: onnxruntime.InferenceSession
-
-
-def real_frames(batch: int, n_frames: int) -> Tensor:
-    """Log-mel of consecutive pieces of a real recording."""
-    waveform, _ = soundfile.read(DEMO_CLIP, dtype="float32", frames=batch * n_frames * 320)
-    return torch.from_numpy(log_mel(waveform)).reshape(batch, n_frames, 128)
-
-
-def memory(fused: FusedEnsemble, batch: int, past: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Logits and evidence of earlier frames, the first of several slots empty."""
-    shape = (batch, len(fused.members), past, fused.n_labels)
-    source = torch.Generator().manual_seed(seed)
-    logit, evidence = torch.randn(shape, generator=source), torch.randn(shape, generator=source)
-    logit[:, :, : past // 5], evidence[:, :, : past // 5] = EMPTY_LOGIT, 0
-    return logit, evidence
 
 
 @torch.no_grad()
@@ -61,75 +31,44 @@ def fused() -> FusedEnsemble:
     return FusedEnsemble(members, (0.5, 0.3, 0.2), "none").eval()
 
 
-@pytest.fixture(
-    scope="module", params=[(1, 8, (1.0,), "none"), (2, 10, (0.7, 0.3), "soft")], ids=["K=1", "K=2"]
-)
-def exported(request, tmp_path_factory) -> Exported:
-    n_members, n_labels, weights, gate = request.param
-    fused = FusedEnsemble([tiny_member(n_labels, seed) for seed in range(n_members)], weights, gate).eval()
-    path = tmp_path_factory.mktemp("graph") / "fused.onnx"
-    export_onnx(fused, path)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return Exported(
-        fused, path, onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    )
+@pytest.fixture(scope="module", params=[1, 2, pytest.param(4, marks=pytest.mark.slow)], ids="K={}".format)
+def graph(request) -> Exported:
+    return exported(request.param)
 
 
-@pytest.mark.parametrize("past", [0, 37, 500])
-@pytest.mark.parametrize("batch", [1, 4])
-def test_onnx_runtime_gives_what_torch_gives(exported, batch, past) -> None:
-    frames = real_frames(batch, 61)
-    valid, pooled = torch.ones(batch, 61), torch.ones(batch, 61)
-    valid[0, :12] = 0
-    valid[-1, 50:] = 0
-    pooled[:, :19] = 0
-    pooled *= valid
-    inputs = (frames, valid, pooled, *memory(exported.fused, batch, past))
-    feed = {name: tensor.numpy() for name, tensor in zip(INPUT_NAMES, inputs, strict=True)}
-    found = exported.session.run(None, feed)
-    for name, ours, theirs in zip(OUTPUT_NAMES, found, run(exported.fused, *inputs), strict=True):
+@pytest.fixture(scope="module")
+def session(graph) -> onnxruntime.InferenceSession:
+    return open_session(graph.model)
+
+
+@pytest.mark.parametrize("past", [0, 1, 250, 500])
+@pytest.mark.parametrize("batch", [1, 8])
+def test_onnx_runtime_gives_what_torch_gives(graph, session, batch, past) -> None:
+    inputs = padded_call(graph.fused, batch, past)
+    expected = run(graph.fused, *inputs)
+    for name, ours, theirs in zip(OUTPUT_NAMES, run_graph(session, inputs), expected, strict=True):
         assert ours.shape == theirs.shape
         np.testing.assert_allclose(ours, theirs.numpy(), rtol=0, atol=1e-4, err_msg=name)
 
 
 @pytest.mark.parametrize("n_frames", [1, 49, 500])
-def test_graph_takes_any_number_of_frames(exported, n_frames) -> None:
+def test_graph_takes_any_number_of_frames(graph, session, n_frames) -> None:
     frames, ones = real_frames(1, n_frames), torch.ones(1, n_frames)
-    inputs = (frames, ones, ones, *memory(exported.fused, 1, 0))
-    feed = {name: tensor.numpy() for name, tensor in zip(INPUT_NAMES, inputs, strict=True)}
-    scores = exported.session.run(["scores"], feed)[0]
-    np.testing.assert_allclose(scores, run(exported.fused, *inputs)[0].numpy(), rtol=0, atol=1e-4)
+    inputs = (frames, ones, ones, *memory(graph.fused, 1, 0))
+    scores = run_graph(session, inputs)[0]
+    np.testing.assert_allclose(scores, run(graph.fused, *inputs)[0].numpy(), rtol=0, atol=1e-4)
     assert ((scores >= 0) & (scores <= 1)).all()
 
 
-def axes(value: onnx.ValueInfoProto) -> list[str | int]:
-    return [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
-
-
-def test_graph_has_the_names_and_shapes_of_the_contract(exported) -> None:
-    graph = onnx.load(exported.path).graph
-    members, labels = len(exported.fused.members), exported.fused.n_labels
-    assert {value.name: axes(value) for value in graph.input} == {
-        "log_mel": ["batch", "frame", 128],
-        "frame_valid": ["batch", "frame"],
-        "frame_pooled": ["batch", "frame"],
-        "memory_logit": ["batch", members, "past", labels],
-        "memory_evidence": ["batch", members, "past", labels],
-    }
-    assert {value.name: axes(value) for value in graph.output} == {
-        "scores": ["batch", "frame", labels],
-        "tags": ["batch", members, labels],
-        "logit": ["batch", members, "frame", labels],
-        "evidence": ["batch", members, "frame", labels],
-    }
-    assert [value.name for value in graph.input] == list(INPUT_NAMES)
-    assert [value.name for value in graph.output] == list(OUTPUT_NAMES)
-
-
-def test_graph_is_one_file(exported) -> None:
-    assert [path.name for path in exported.path.parent.iterdir()] == ["fused.onnx"]
-    assert not any(tensor.external_data for tensor in onnx.load(exported.path).graph.initializer)
+def test_padding_of_the_graph_is_nothing_there(graph, session) -> None:
+    frames, ones = real_frames(2, 60), torch.ones(2, 60)
+    alone = run_graph(session, (frames[:1, :40], ones[:1, :40], ones[:1, :40], *memory(graph.fused, 1, 9)))
+    frames[0, 40:], valid = 1e3, ones.clone()
+    valid[0, 40:] = 0
+    remembered = [part.repeat(2, 1, 1, 1) for part in memory(graph.fused, 1, 9)]
+    padded = run_graph(session, (frames, valid, valid, *remembered))
+    np.testing.assert_allclose(padded[0][:1, :40], alone[0], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(padded[1][:1], alone[1], rtol=0, atol=1e-5)
 
 
 def test_scores_are_the_weighted_mean_of_the_members(fused) -> None:

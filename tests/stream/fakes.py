@@ -12,6 +12,7 @@ from edge_app.core.decode import LabelDecoding
 from edge_app.core.detect import Detector
 from edge_app.core.logmel import LogMelConfig
 from edge_app.core.runtime import FusedInput, FusedOutput
+from edge_app.core.tag_memory import HostTagMemory
 from edge_app.stream.ring import SampleRing
 
 EVENT_LABELS = ("Cat", "Dog", "Speech")
@@ -48,6 +49,9 @@ class FakeRuntime:
         return FusedOutput(
             scores[None].astype(np.float32), tags[None, None], logit[None, None], evidence[None, None]
         )
+
+    def tag_memory(self, slots: int) -> HostTagMemory:
+        return HostTagMemory(self, slots, 1, len(EVENT_LABELS))
 
     def _tags(self, call: FusedInput, logit: NDArray, evidence: NDArray) -> NDArray[np.float32]:
         logits = np.concatenate([call.memory_logit[0, 0], logit])
