@@ -11,10 +11,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from edge_app.formats.whole_file import whole_file
+from export.onnx import OPSET
 from train.models.baseline_crnn import BaselineCRNN
 from train.models.recurrent import BidirectionalGRU
 
-OPSET = 18
 INPUT_NAMES, OUTPUT_NAMES = ("log_mel", "frame_valid"), ("scores", "tags")
 
 

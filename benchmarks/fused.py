@@ -39,7 +39,6 @@ from edge_app.core.bundle import Bundle, load_bundle
 from edge_app.core.errors import EXIT_DONE, SedgeError
 from edge_app.core.events import FRAME_S
 from edge_app.core.logmel import log_mel
-from edge_app.store.places import engine_folder
 from train.models.baseline_crnn import BaselineCRNN, BaselineCRNNConfig
 
 CLIP_S = 10
@@ -95,8 +94,8 @@ def main(argv: Sequence[str]) -> int:
     if not args.precisions:
         raise SedgeError(f"--precisions: expected some of {', '.join(PRECISIONS)}, found none")
     report = measure(args)
-    write_report(args.json, report)
     show(report, report_console())
+    write_report(args.json, report)
     return EXIT_DONE
 
 
@@ -113,14 +112,15 @@ def measure(args: BenchFused) -> FusedReport:
         with one_core() as core, ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
             work = pool.submit(time_groups, groups, baseline_path, features, args.seconds, PRODUCT_SIZE)
             speeds = work.result()
-        on_gpu = _on_gpu(args, bundle, groups[-1], features) if gpu_name() else ()
+        engines = Path(name) / "engines"
+        on_gpu = _on_gpu(args, bundle, groups[-1], features, engines) if gpu_name() else ()
     return FusedReport(
         bundle=bundle.manifest.name,
         models=", ".join(map(str, args.runs)) or f"untrained, {args.preset} width",
         core=core,
         groups=speeds,
         gpu=gpu_name(),
-        gpu_members=max(args.members, default=0),
+        gpu_members=speeds[-1].members,
         on_gpu=on_gpu,
         machine=this_machine(1),
     )
@@ -173,13 +173,16 @@ def _baseline(args: BenchFused, bundle: Bundle) -> BaselineCRNN:
 
 
 def _on_gpu(
-    args: BenchFused, bundle: Bundle, graphs: Sequence[FusedGraph], features: NDArray[np.float32]
+    args: BenchFused,
+    bundle: Bundle,
+    graphs: Sequence[FusedGraph],
+    features: NDArray[np.float32],
+    engines: Path,
 ) -> tuple[GpuSpeed, ...]:
-    _progress("on the GPU")
+    _progress("on the GPU; with TensorRT, engines are compiled first: minutes")
     seconds = args.seconds / 6
-    found = list(
-        runtime_speeds([g for g in graphs if g.precision != "int8"], features, seconds, engine_folder())
-    )
+    timed = [graph for graph in graphs if graph.precision != "int8"]
+    found = list(runtime_speeds(timed, features, seconds, engines))
     if args.members:
         fused = ensemble(_pairs(args, bundle, max(args.members)))
         found += torch_speeds(fused, graphs[0].bundle.manifest, features, seconds, torch.device("cuda"))

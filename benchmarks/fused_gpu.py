@@ -15,13 +15,17 @@ from torch import Tensor
 from benchmarks.contest import Contest
 from benchmarks.fused_graphs import FusedGraph, clip_call, step_call
 from benchmarks.report import Timing, timing
-from edge_app.core.bundle import BundleManifest
+from edge_app.core.bundle import Bundle, BundleManifest
 from edge_app.core.detect import Detector
-from edge_app.core.errors import RuntimeUnavailable
+from edge_app.core.errors import SedgeError
+from edge_app.core.parity import TOLERANCES
 from edge_app.core.runtime import INPUT_NAMES, FusedInput, Runtime
+from edge_app.core.runtime_onnx import OnnxRuntime
 from edge_app.core.runtimes import RuntimeName, open_runtime
+from export.bundle import record_parity
 from export.fold import folded
 from export.fuse import FusedEnsemble
+from export.tensorrt.engine import EngineSettings, export_tensorrt, find_platform
 
 Way = Literal["torch eager", "torch.compile", "CUDA graph"]
 WAYS: tuple[Way, ...] = get_args(Way)
@@ -68,6 +72,7 @@ def torch_speeds(
     """Time an ensemble in torch, in each precision and way, about so long each."""
     step = step_call(manifest, log_mel, manifest.hop_frames.default)
     clip = clip_call(manifest, log_mel)
+    torch.backends.cudnn.allow_tf32 = False  # as in the other runtimes, float32 means float32
     for precision, dtype in TYPES.items():
         model = folded(fused).to(device, dtype)
         for way in ways:
@@ -83,20 +88,41 @@ def torch_speeds(
 def runtime_speeds(
     graphs: Sequence[FusedGraph], log_mel: NDArray[np.float32], seconds: float, engines: Path
 ) -> Iterator[GpuSpeed]:
-    """Time each GPU runtime that opens each graph, about so long each."""
+    """Time each GPU runtime that opens each graph, about so long each; new engines go to the folder `engines`."""
     for graph in graphs:
+        bundle = with_parity(graph.bundle, log_mel)
         for name in GPU_RUNTIMES:
             try:
-                runtime = open_runtime(graph.bundle, name, engines=engines).runtime
-                contest = Contest(Detector(graph.bundle, runtime, "live"), log_mel)
-                clip = clip_call(graph.bundle.manifest, log_mel)
+                if name == "tensorrt":
+                    _compile(bundle, engines)
+                runtime = open_runtime(bundle, name, engines=engines).runtime
+                contest = Contest(Detector(bundle, runtime, "live"), log_mel)
+                clip = clip_call(bundle.manifest, log_mel)
                 step_times = _times(contest.step_s, seconds / 2)
                 rate, batch = best_batch(_runner(runtime), clip, seconds / 2)
                 yield GpuSpeed(name, graph.precision, timing(step_times), rate, batch)
-            except RuntimeUnavailable as error:
+            except SedgeError as error:
                 yield GpuSpeed(name, graph.precision, error=str(error))
             except Exception as error:  # as above
                 yield GpuSpeed(name, graph.precision, error=_first_line(error))
+
+
+def with_parity(bundle: Bundle, log_mel: NDArray[np.float32]) -> Bundle:
+    """A bundle with a clip to check runtimes by: its own or, for a graph made here, one that the CPU is right on."""
+    if bundle.parity_path.is_file():
+        return bundle
+    call = clip_call(bundle.manifest, log_mel)
+    record_parity(call, OnnxRuntime(bundle).run(call), bundle.parity_path)
+    tolerance = TOLERANCES[bundle.manifest.graph.precision]
+    parity = bundle.manifest.parity.model_copy(update={"tolerance": tolerance})
+    return replace(bundle, manifest=bundle.manifest.model_copy(update={"parity": parity}))
+
+
+def _compile(bundle: Bundle, engines: Path) -> None:
+    """Build the bundle's engine. Raises SedgeError where there is no GPU, no TensorRT, or the build fails."""
+    platform, is_half = find_platform(), bundle.manifest.graph.precision == "float16"
+    settings = EngineSettings(precision="fp16" if is_half else "fp32", max_batch=max(BATCHES))
+    export_tensorrt(bundle, settings, platform, engines, lambda _: None)
 
 
 def _runner(runtime: Runtime) -> Callable[[FusedInput], Run]:

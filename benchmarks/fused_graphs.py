@@ -16,6 +16,7 @@ from edge_app.core.runtime import FusedInput
 from export.bundle import run_members
 from export.fuse import FusedEnsemble
 from export.onnx import fused_graph, write_graph
+from export.parity_calls import whole_clip
 from export.precision import to_float16, to_int8
 from train.models.mlfl import MLFL, MLFLConfig
 from train.models.tag_cnn import TagCNN, TagCNNConfig
@@ -137,10 +138,7 @@ def _converted(
 
 def clip_call(manifest: BundleManifest, log_mel: NDArray[np.float32]) -> FusedInput:
     """The first window of log-mel (frame, mel), all of it real and pooled, without memory."""
-    frames, n_members = log_mel[None, : manifest.tag_window_frames], len(manifest.members)
-    ones = np.ones(frames.shape[:2], np.float32)
-    none = np.empty((1, n_members, 0, len(manifest.event_labels)), np.float32)
-    return FusedInput(frames, ones, ones, none, none)
+    return whole_clip(manifest, log_mel[None, : manifest.tag_window_frames])
 
 
 def step_call(manifest: BundleManifest, log_mel: NDArray[np.float32], hop_frames: int) -> FusedInput:

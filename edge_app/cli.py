@@ -55,7 +55,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "export.commands.export_bundle:main",
         "turn checkpoints into a bundle that a device runs",
     ),
-    "export-tensorrt": ("export.commands.export_tensorrt:main", "compile a bundle for this machine's NVIDIA GPU"),
+    "export-tensorrt": (
+        "export.commands.export_tensorrt:main",
+        "compile a bundle for this machine's NVIDIA GPU",
+    ),
     "export-check": (
         "export.commands.export_check:main",
         "compare what every runtime here computes with what the bundle must give",

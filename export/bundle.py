@@ -1,5 +1,6 @@
 """Checkpoints to a bundle: the folder that a device runs."""
 
+import glob
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 
 from edge_app import __version__
 from edge_app.core.audio import read_blocks
@@ -21,13 +23,15 @@ from edge_app.core.bundle import (
     HopFrames,
     Parity,
     file_sha256,
+    load_bundle,
     write_manifest,
 )
 from edge_app.core.decode import LabelDecoding
 from edge_app.core.errors import SedgeError
 from edge_app.core.logmel import LogMelConfig, log_mel
-from edge_app.core.parity import TOLERANCES
-from edge_app.core.runtime import INPUT_NAMES, OUTPUT_NAMES, FusedInput
+from edge_app.core.parity import TOLERANCES, ParityResult, check_parity
+from edge_app.core.runtime import INPUT_NAMES, OUTPUT_NAMES, FusedInput, FusedOutput
+from edge_app.core.runtime_onnx import OnnxRuntime
 from export.fuse import FusedEnsemble, Gate
 from export.onnx import export_onnx
 from export.receptive_field import receptive_field
@@ -38,6 +42,7 @@ from train.models.tag_cnn import TagCNN
 HOP_FRAMES = HopFrames(default=25, allowed=(5, 10, 25, 50))
 TAG_WINDOW_FRAMES = 500
 PARITY_S = 4.0
+CHECKPOINT_FILE = "model.safetensors"
 GRAPH_FILE, PARITY_FILE, ATTRIBUTION_FILE = "fused.onnx", "parity.npz", "ATTRIBUTION.md"
 
 
@@ -87,13 +92,13 @@ def run_members(run: Path) -> list[Member]:
 def run_pairs(run: Path) -> dict[str, tuple[Path, Path]]:
     """Checkpoints of each finished pair of a run by its seed, in that order; SedgeError where there is none."""
     pairs = {
-        folder.name: (run / "mlfl" / folder.name / "model.safetensors", folder / "model.safetensors")
+        folder.name: (run / "mlfl" / folder.name / CHECKPOINT_FILE, folder / CHECKPOINT_FILE)
         for folder in sorted((run / "tag_cnn").glob("*"), key=lambda folder: (len(folder.name), folder.name))
     }
     found = {seed: pair for seed, pair in pairs.items() if pair[1].is_file()}
     if not found:
         raise SedgeError(
-            f"{run}: expected mlfl/<seed>/ and tag_cnn/<seed>/model.safetensors, found no such pair"
+            f"{run}: expected mlfl/<seed>/ and tag_cnn/<seed>/{CHECKPOINT_FILE}, found no such pair"
         )
     return found
 
@@ -110,13 +115,13 @@ def export_bundle(
     """Write the bundle of `members` to the folder `out`, whole or not at all; an older bundle there is replaced.
 
     Decoding starts at thresholds of 0.5; `sedge tune-decoding` sets it from a validation set. Raises SedgeError
-    where the members' labels differ, or `out` holds something else.
+    where the members' labels differ, the graph does not give torch's scores, or `out` holds something else.
     """
     _check_labels(members)
     fused = FusedEnsemble([(member.mlfl, member.tag_cnn) for member in members], weights, gate).eval()
     with staged_bundle(out) as folder:
-        export_onnx(fused, folder / GRAPH_FILE)
         write_parity(fused, parity_clip, folder / PARITY_FILE)
+        export_onnx(fused, folder / GRAPH_FILE)
         (folder / ATTRIBUTION_FILE).write_text(attribution, encoding="utf-8")
         write_manifest(folder, _manifest(members, weights, gate, name, folder))
     return out
@@ -126,15 +131,35 @@ def export_bundle(
 def staged_bundle(out: Path) -> Iterator[Path]:
     """A folder to write a bundle into that takes the place of `out` once it is whole.
 
-    Raises SedgeError where `out` holds something else than a bundle.
+    Raises SedgeError where `out` holds something else than a bundle, or the new one does not give its own scores.
     """
-    _check_place(out)
+    check_place(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as staging:
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=_staging_prefix(out)) as staging:
         folder = Path(staging) / "bundle"
         folder.mkdir()
         yield folder
+        check_scores(folder)
         _replace_folder(folder, out)
+    # what killed exports left; not before, as it may hold the only whole bundle
+    for left in out.parent.glob(f"{glob.escape(_staging_prefix(out))}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def check_scores(folder: Path) -> ParityResult:
+    """How far a bundle's graph on the CPU is from the scores recorded in it; SedgeError where that is too far."""
+    bundle = load_bundle(folder)
+    result = check_parity(bundle, OnnxRuntime(bundle))
+    if not result.passed:
+        raise SedgeError(
+            f"{bundle.manifest.name}: expected the recorded scores within {result.tolerance:g}, "
+            f"found a difference of {result.max_difference:g}"
+        )
+    return result
+
+
+def _staging_prefix(out: Path) -> str:
+    return f".{out.name}.partial-"
 
 
 def _check_labels(members: Sequence[Member]) -> None:
@@ -147,7 +172,8 @@ def _check_labels(members: Sequence[Member]) -> None:
             )
 
 
-def _check_place(out: Path) -> None:
+def check_place(out: Path) -> None:
+    """Raise SedgeError where `out` holds something that a bundle must not replace."""
     if out.is_dir() and not (out / "bundle.json").exists() and any(out.iterdir()):
         raise SedgeError(f"{out}: expected an empty folder or an older bundle, found other files")
     if out.exists() and not out.is_dir():
@@ -186,11 +212,25 @@ def _manifest(
     )
 
 
+def read_beginning(recording: Path, n_samples: int) -> NDArray[np.float32]:
+    """The first samples of a recording at the model's rate, all of them where it is shorter; AudioError as usual."""
+    blocks: list[NDArray[np.float32]] = []
+    for block in read_blocks(recording, LogMelConfig().sample_rate):
+        blocks.append(block)
+        if sum(map(len, blocks)) >= n_samples:
+            break
+    return np.concatenate(blocks)[:n_samples]
+
+
 def parity_input(fused: FusedEnsemble, clip: Path) -> FusedInput:
     """A call that uses every input: the clip's later frames, padded, with its earlier ones in the memory."""
-    waveform = np.concatenate(list(read_blocks(clip)))[: int(PARITY_S * LogMelConfig().sample_rate)]
+    waveform = read_beginning(clip, int(PARITY_S * LogMelConfig().sample_rate))
     frames = torch.from_numpy(log_mel(waveform))[None]
     past, valid = frames.shape[1] // 4, torch.ones(1, frames.shape[1])
+    if not past:
+        raise SedgeError(
+            f"{clip}: expected a recording of seconds to check runtimes by, found {len(waveform)} samples"
+        )
     empty = torch.zeros(1, len(fused.members), 0, fused.n_labels)
     with torch.no_grad():
         _, _, logit, evidence = fused(frames, valid, valid, empty, empty)
@@ -203,10 +243,15 @@ def parity_input(fused: FusedEnsemble, clip: Path) -> FusedInput:
 def write_parity(fused: FusedEnsemble, clip: Path, path: Path) -> None:
     """Write a real clip's input and the scores and tags that torch gives on it."""
     call = parity_input(fused, clip)
-    inputs = {name: getattr(call, name) for name in INPUT_NAMES}
     with torch.no_grad():
-        scores, tags, _, _ = fused(*(torch.from_numpy(array) for array in inputs.values()))
-    np.savez_compressed(path, **inputs, scores=scores.numpy(), tags=tags.numpy())
+        outputs = fused(*(torch.from_numpy(getattr(call, name)) for name in INPUT_NAMES))
+    record_parity(call, FusedOutput(*(output.numpy() for output in outputs)), path)
+
+
+def record_parity(call: FusedInput, output: FusedOutput, path: Path) -> None:
+    """Write a call with the scores and tags that a runtime must give on it."""
+    inputs = {name: getattr(call, name) for name in INPUT_NAMES}
+    np.savez_compressed(path, **inputs, scores=output.scores, tags=output.tags)
 
 
 def _replace_folder(new: Path, out: Path) -> None:

@@ -19,6 +19,7 @@ from edge_app.core.parity import TOLERANCES, check_parity
 from edge_app.core.runtime import INPUT_NAMES, OUTPUT_NAMES, FusedInput, Runtime
 from edge_app.core.runtime_tensorrt import TensorRTRuntime
 from edge_app.core.runtimes import RUNTIME_NAMES, PassedOver, RuntimeName, open_runtime
+from edge_app.core.tensorrt_engine import ShapeRefused
 from export.agreement import Heard, disagreements, hear, n_same
 from export.check_report import Agreement, CheckReport, Difference, Memory
 from export.parity_calls import parity_calls
@@ -62,7 +63,7 @@ def open_all(
         try:
             opened[name] = open_unchecked(bundle, name, engines)
         except RuntimeUnavailable as error:
-            passed_over.append(PassedOver(name, str(error).removeprefix(f"runtime {name}: ")))
+            passed_over.append(PassedOver(name, str(error)))
     return opened, tuple(passed_over)
 
 
@@ -129,6 +130,8 @@ class Checker:
         """Add the rows of one runtime, or what it stopped with."""
         try:
             self._check(name, runtime)
+        except RuntimeUnavailable as error:
+            self.failures[name] = str(error)
         except SedgeError:
             raise
         except Exception as error:  # each runtime's library fails in ways of its own
@@ -154,7 +157,7 @@ class Checker:
         """Note what a runtime does not take: an engine may have been compiled for live steps alone."""
         try:
             yield
-        except RuntimeUnavailable as error:
+        except ShapeRefused as error:
             self.not_taken.append(f"{what}: {error}")
 
     def _call_differences(self, name: str, runtime: Runtime) -> Iterator[Difference]:

@@ -3,13 +3,14 @@
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 
-from edge_app.core.audio import read_blocks
+from edge_app import __version__
 from edge_app.core.bundle import Bundle, Parity, Precision, file_sha256, load_bundle, write_manifest
 from edge_app.core.detect import Detector
 from edge_app.core.errors import SedgeError
@@ -17,12 +18,20 @@ from edge_app.core.logmel import log_mel
 from edge_app.core.parity import TOLERANCES
 from edge_app.core.runtime import INPUT_NAMES, FusedInput
 from edge_app.core.runtime_onnx import OnnxRuntime
-from export.bundle import ATTRIBUTION_FILE, GRAPH_FILE, PARITY_FILE, staged_bundle
+from export.bundle import (
+    ATTRIBUTION_FILE,
+    GRAPH_FILE,
+    PARITY_FILE,
+    read_beginning,
+    record_parity,
+    staged_bundle,
+)
 from export.onnx import write_graph
+from export.parity_calls import whole_clip
 from export.precision import to_float16, to_int8
 from export.receptive_field import receptive_field
 from export.simplify import simplified
-from train.measuring.evaluate import event_f1, psds
+from train.measuring.evaluate import check_labels_known, event_f1, psds
 from train.measuring.figures import figures_of
 from train.measuring.tune import decode_all, smooth_all
 from train.measuring.validation_set import ValidationSet, score_clips
@@ -77,6 +86,8 @@ def _check(bundle: Bundle, target: Target) -> None:
             "int8: expected clips to calibrate on and annotated clips to measure the loss on "
             "(--calibration and --validation), found none"
         )
+    if target.validation is not None:
+        check_labels_known(target.validation[0], target.validation[1].reference, bundle.manifest.event_labels)
 
 
 def _converted(bundle: Bundle, target: Target) -> onnx.ModelProto:
@@ -91,15 +102,12 @@ def _converted(bundle: Bundle, target: Target) -> onnx.ModelProto:
 def _calls(bundle: Bundle, recordings: Sequence[Path]) -> Iterator[FusedInput]:
     """The first window of recordings spread over those given."""
     manifest = bundle.manifest
-    step = max(1, len(recordings) // CALIBRATION_CLIPS)
+    count = min(len(recordings), CALIBRATION_CLIPS)
     window = manifest.tag_window_frames * manifest.log_mel.hop_length
-    memory = np.zeros((1, len(manifest.members), 0, len(manifest.event_labels)), np.float32)
-    for recording in recordings[::step][:CALIBRATION_CLIPS]:
-        waveform = np.concatenate(list(read_blocks(recording, manifest.log_mel.sample_rate)))[:window]
-        frames = log_mel(waveform, manifest.log_mel)[None]
+    for recording in (recordings[number * len(recordings) // count] for number in range(count)):
+        frames = log_mel(read_beginning(recording, window), manifest.log_mel)[None]
         if frames.shape[1]:
-            ones = np.ones(frames.shape[:2], np.float32)
-            yield FusedInput(frames, ones, ones, memory, memory)
+            yield whole_clip(manifest, frames)
 
 
 def _write_manifest(bundle: Bundle, precision: Precision, model: onnx.ModelProto, folder: Path) -> None:
@@ -108,6 +116,8 @@ def _write_manifest(bundle: Bundle, precision: Precision, model: onnx.ModelProto
     tolerance = TOLERANCES.get(precision, INT8_TOLERANCE)
     parity = Parity(file=PARITY_FILE, sha256=file_sha256(folder / PARITY_FILE), tolerance=tolerance)
     fields = {
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "sedge_version": __version__,
         "graph": manifest.graph.model_copy(update=graph),
         "parity": parity,
         "receptive_field_frames": receptive_field(model),
@@ -120,8 +130,8 @@ def _write_own_parity(folder: Path) -> None:
     bundle = load_bundle(folder)
     with np.load(bundle.parity_path, allow_pickle=False) as arrays:
         inputs = {name: arrays[name] for name in INPUT_NAMES}
-    output = OnnxRuntime(bundle).run(FusedInput(**inputs))
-    np.savez_compressed(bundle.parity_path, **inputs, scores=output.scores, tags=output.tags)
+    call = FusedInput(**inputs)
+    record_parity(call, OnnxRuntime(bundle).run(call), bundle.parity_path)
     parity = bundle.manifest.parity.model_copy(update={"sha256": file_sha256(bundle.parity_path)})
     write_manifest(folder, bundle.manifest.model_copy(update={"parity": parity}))
 

@@ -64,7 +64,7 @@ def chosen_gate(sources: Sequence[Path]) -> Gate:
 
 
 def _run_pairs(run: Path) -> Iterator[Pair]:
-    """Pairs of a run, those of its ranking first and in that order."""
+    """Pairs of a run: those of its ranking, in that order, or all where it has none."""
     pairs = run_pairs(run)
     if not (run / RANKING).is_file():
         yield from (Pair(*paths) for paths in pairs.values())

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.core.bundle import Bundle
+from edge_app.core.bundle import Bundle, BundleManifest
 from edge_app.core.detect import Detector
+from edge_app.core.errors import SedgeError
 from edge_app.core.runtime import EMPTY_LOGIT, FusedInput, FusedOutput, Runtime
 from edge_app.core.tag_memory import HostTagMemory, TagMemory
 
@@ -48,10 +49,15 @@ class Recorder:
 
 
 def parity_calls(bundle: Bundle, reference: Runtime, log_mel: NDArray[np.float32]) -> list[ParityCall]:
-    """A clip, a padded clip, steps of a live stream and a batch, out of log-mel (frame, mel), looped where short."""
+    """A clip, a padded clip, steps of a live stream and a batch, out of log-mel (frame, mel), looped where short.
+
+    Raises SedgeError where there are no frames.
+    """
+    if not len(log_mel):
+        raise SedgeError("recording to compare outputs on: expected at least one frame, found none")
     window, hop = bundle.manifest.tag_window_frames, bundle.manifest.hop_frames.default
     frames = np.take(log_mel, np.arange(window + 4 * hop), axis=0, mode="wrap")
-    clip = _whole(bundle, frames[None, :window])
+    clip = whole_clip(bundle.manifest, frames[None, :window])
     clip_output = reference.run(clip)
     padded, batch = _padded(bundle, frames[:window]), _batch(frames[:window], clip_output)
     return [
@@ -62,9 +68,9 @@ def parity_calls(bundle: Bundle, reference: Runtime, log_mel: NDArray[np.float32
     ]
 
 
-def _whole(bundle: Bundle, log_mel: NDArray[np.float32]) -> FusedInput:
-    """All frames real and pooled, no memory."""
-    manifest, ones = bundle.manifest, np.ones(log_mel.shape[:2], np.float32)
+def whole_clip(manifest: BundleManifest, log_mel: NDArray[np.float32]) -> FusedInput:
+    """The call for log-mel (batch, frame, mel) of whole clips: all frames real and pooled, no memory."""
+    ones = np.ones(log_mel.shape[:2], np.float32)
     none = np.empty((len(log_mel), len(manifest.members), 0, len(manifest.event_labels)), np.float32)
     return FusedInput(log_mel, ones, ones, none, none)
 
@@ -74,7 +80,7 @@ def _padded(bundle: Bundle, log_mel: NDArray[np.float32]) -> FusedInput:
     n_frames, before = len(log_mel), bundle.manifest.receptive_field_frames.tag_cnn
     valid = np.zeros(n_frames, np.float32)
     valid[before : before + 3 * n_frames // 5] = 1
-    call = _whole(bundle, (log_mel * valid[:, None])[None])
+    call = whole_clip(bundle.manifest, (log_mel * valid[:, None])[None])
     return FusedInput(call.log_mel, valid[None], valid[None], call.memory_logit, call.memory_evidence)
 
 

@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from edge_app.core.bundle import load_bundle
-from edge_app.core.errors import RuntimeUnavailable, SedgeError
-from edge_app.core.runtime import FusedInput
+from edge_app.core.errors import SedgeError
 from edge_app.core.runtimes import RuntimeName
+from edge_app.core.tensorrt_engine import ShapeRefused
+from export.parity_calls import whole_clip
 from export.unchecked import open_unchecked
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -66,10 +67,9 @@ def measure(folder: Path, name: RuntimeName, engines: Path) -> Peak:
     n_frames, hop = manifest.tag_window_frames, manifest.hop_frames.default
     context = manifest.receptive_field_frames.tag_cnn
     ones = np.ones((1, n_frames), np.float32)
-    none = np.empty((1, len(manifest.members), 0, len(manifest.event_labels)), np.float32)
     frames = np.full((1, n_frames, manifest.log_mel.n_mels), -10, np.float32)
-    with contextlib.suppress(RuntimeUnavailable):  # an engine may have been compiled for live steps alone
-        runtime.run(FusedInput(frames, ones, ones, none, none))
+    with contextlib.suppress(ShapeRefused):  # an engine may have been compiled for live steps alone
+        runtime.run(whole_clip(manifest, frames))
     memory = runtime.tag_memory(n_frames)
     for _ in range(LIVE_STEPS):
         fed = hop + 2 * context

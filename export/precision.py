@@ -112,13 +112,16 @@ def to_int8(model: onnx.ModelProto, calibration: Iterable[FusedInput]) -> onnx.M
     """The graph with its trunk in 8-bit integers: weights per channel, activations by the ranges of `calibration`.
 
     The first and the last convolutions stay in float32: the ones read tags and spectrum at once, the others give
-    the scores, and together they are a few percent of the arithmetic. Raises SedgeError without calls.
+    the scores, and together they are a few percent of the arithmetic. Raises SedgeError without calls, and for a graph
+    without convolutions to convert: its normalisation was not folded into them.
     """
     calls = list(calibration)
     if not calls:
         raise SedgeError("int8: expected clips to calibrate on, found none")
     graph = onnx_ir.from_proto(onnx.shape_inference.infer_shapes(model, data_prop=True)).graph
     names = [node.name for node in inner_nodes(graph) if node.name]
+    if not names:
+        raise SedgeError("int8: expected convolutions followed by their activations, found none")
     with tempfile.TemporaryDirectory() as folder, _without_advice():
         plain, small = Path(folder) / "plain.onnx", Path(folder) / "int8.onnx"
         onnx.save(model, plain)  # a model given as an object would be changed

@@ -11,13 +11,13 @@ from edge_app.core.bundle import MANIFEST_FILE, Bundle, file_sha256
 from edge_app.core.errors import SedgeError
 from edge_app.core.runtime import INPUT_NAMES, FusedInput, FusedOutput
 from edge_app.core.tag_memory import HostTagMemory, TagMemory
+from export.bundle import CHECKPOINT_FILE
 from export.fuse import FusedEnsemble
 from train.fitting.checkpoint import load_model
 from train.models.mlfl import MLFL
 from train.models.tag_cnn import TagCNN
 
 KINDS = ("mlfl", "tag_cnn")
-CHECKPOINT_FILE = "model.safetensors"
 
 
 class TorchRuntime:
@@ -45,9 +45,12 @@ class TorchRuntime:
 @dataclass(frozen=True)
 class _Checkpoint:
     path: Path
-    kind: str
-    """Name of the folder two above the file: mlfl/<seed>/model.safetensors."""
     sha256: str
+
+    @property
+    def kind(self) -> str:
+        """Name of the folder two above the file, where a run has it: mlfl/<seed>/model.safetensors."""
+        return self.path.resolve().parent.parent.name
 
 
 def rebuild(bundle: Bundle, places: Sequence[Path]) -> TorchRuntime:
@@ -73,14 +76,20 @@ def rebuild(bundle: Bundle, places: Sequence[Path]) -> TorchRuntime:
 
 def _checkpoints(places: Sequence[Path]) -> Iterator[_Checkpoint]:
     for place in places:
-        paths = [place] if place.is_file() else sorted(place.rglob(CHECKPOINT_FILE))
-        paths = [path for path in paths if path.is_file() and path.resolve().parent.parent.name in KINDS]
-        if not paths:
+        found = [_Checkpoint(path, file_sha256(path)) for path in _paths(place)]
+        if not found:
             raise SedgeError(
                 f"{place}: expected mlfl/<seed>/{CHECKPOINT_FILE} and tag_cnn/<seed>/{CHECKPOINT_FILE}, found neither"
             )
-        for path in paths:
-            yield _Checkpoint(path, path.resolve().parent.parent.name, file_sha256(path))
+        yield from found
+
+
+def _paths(place: Path) -> list[Path]:
+    """A file whatever its name; in a folder what lies where a run has its checkpoints."""
+    if place.is_file():
+        return [place]
+    paths = sorted(place.rglob(CHECKPOINT_FILE))
+    return [path for path in paths if path.is_file() and path.resolve().parent.parent.name in KINDS]
 
 
 def _model(
@@ -93,10 +102,10 @@ def _model(
             f"{bundle.folder / MANIFEST_FILE}: provenance: {member}: {kind}.sha256: expected the hash of a checkpoint, "
             "found nothing"
         )
-    of_kind = [checkpoint for checkpoint in checkpoints if checkpoint.kind == kind]
-    for checkpoint in of_kind:
+    for checkpoint in checkpoints:
         if checkpoint.sha256 == wanted:
             return load_model(checkpoint.path, kind)[0]
+    of_kind = [checkpoint for checkpoint in checkpoints if checkpoint.kind == kind]
     seed = about.get("seed")
     there = [found for found in of_kind if found.path.resolve().parent.name == str(seed)] or of_kind
     found_text = "; ".join(f"{found.path} with {found.sha256}" for found in there) or "none of that kind"

@@ -34,7 +34,7 @@ def open_detector(
     """
     loaded = load_bundle(bundle)
     try:
-        opened = open_runtime(loaded, runtime, threads, engine_folder())
+        opened = open_runtime(loaded, runtime, threads, engine_folder(), context)
     except RuntimeUnavailable as error:
         raise RuntimeUnavailable(f"--runtime {runtime}: {error}") from error
     return Detector(loaded, opened.runtime, context, hop_frames, opened.passed_over)

@@ -140,9 +140,12 @@ class LiveStep:
                 self._stream.copy_rows(copy, rooms[copy.destination], rooms[copy.source])
 
     def _launch(self, shape: _StepShape) -> bool:
-        """Run the step as a CUDA graph, where it is the captured one, or the second of its kind in a row."""
+        """Run the step as a CUDA graph, where it is the captured one, or the second of its kind in a row.
+
+        Not a whole window, which uses no memory: it takes long enough, and a context of its own takes much room.
+        """
         if self._graph is None or self._graph[0] != shape:
-            if self._last != shape or self._session.graph_refused is not None:
+            if self._last != shape or shape.past == 0 or self._session.graph_refused is not None:
                 return False
             try:
                 self._graph = self._capture(shape)

@@ -73,6 +73,8 @@ class EngineWanted(_Section):
     lean: bool = False
     """Whether that is the lean runtime, which runs version-compatible engines only."""
     input: EngineInput = "log-mel"
+    profile: ProfileName = "live"
+    """What it will be asked for."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,8 @@ def _runnable(key: EngineKey, wanted: EngineWanted) -> Iterator[tuple[str, objec
     yield "driver_version", wanted.driver_version, key.driver_version == wanted.driver_version
     # the lean runtime runs no other
     yield "version_compatible", True, key.version_compatible or not wanted.lean
+    # whole clips come in every size that live steps have
+    yield "profiles", wanted.profile, not {wanted.profile, "clip"}.isdisjoint(key.profiles)
 
 
 def _runs_on(key: EngineKey, version: str) -> bool:

@@ -4,13 +4,18 @@ TensorRT ends the whole process where there is no driver: every way to it leads 
 """
 
 import contextlib
+import ctypes
 import importlib
+import sys
 from dataclasses import dataclass
 from typing import Any
 
 from edge_app.core.errors import RuntimeUnavailable
 
 INSTALL_CUDA_PYTHON = "pip install 'sedge-sed[gpu]'"
+NO_DRIVER = "no NVIDIA GPU was found (no NVIDIA driver is loaded)"
+DRIVER_LIBRARIES = {"linux": "libcuda.so.1", "win32": "nvcuda.dll"}
+"""What a driver installs, by system; there is none for others."""
 
 
 class CudaError(RuntimeUnavailable):
@@ -29,11 +34,23 @@ class Gpu:
     """The display driver's own, or the CUDA version that it supports where it does not say."""
 
 
+def check_driver() -> None:
+    """Raise RuntimeUnavailable where no NVIDIA driver is installed; needs no package.
+
+    On most machines that is all there is to say: what could be installed there would not help.
+    """
+    try:
+        ctypes.CDLL(DRIVER_LIBRARIES[sys.platform])
+    except (KeyError, OSError) as error:
+        raise RuntimeUnavailable(NO_DRIVER) from error
+
+
 def cuda_runtime() -> Any:
-    """The CUDA runtime's module; raises RuntimeUnavailable where cuda-python is not installed."""
+    """The CUDA runtime's module; raises RuntimeUnavailable where there is no driver or no cuda-python to use it."""
     try:
         return importlib.import_module("cuda.bindings.runtime")
     except ImportError as error:
+        check_driver()
         raise RuntimeUnavailable(f"cuda-python is not installed ({error}): {INSTALL_CUDA_PYTHON}") from error
 
 
@@ -56,7 +73,7 @@ def find_gpu() -> Gpu:
     cudart = cuda_runtime()
     supported = cuda_call("cudaDriverGetVersion")
     if supported == 0:
-        raise RuntimeUnavailable("no NVIDIA GPU was found (no NVIDIA driver is loaded)")
+        raise RuntimeUnavailable(NO_DRIVER)
     error, count = cudart.cudaGetDeviceCount()
     codes = cudart.cudaError_t
     if error == codes.cudaErrorInsufficientDriver:

@@ -9,6 +9,7 @@ import onnxruntime
 
 from edge_app.core.bundle import MANIFEST_FILE, Bundle
 from edge_app.core.errors import BundleError, RuntimeUnavailable
+from edge_app.core.gpu import check_driver, find_gpu
 from edge_app.core.runtime import INPUT_NAMES, OUTPUT_NAMES, FusedInput, FusedOutput
 from edge_app.core.tag_memory import HostTagMemory
 
@@ -79,16 +80,16 @@ class OnnxRuntime:
 
 
 def _open_session(bundle: Bundle, threads: int, provider: Provider) -> Any:
-    wanted = PROVIDERS[provider]
-    _check_build(list(wanted))
+    check_provider(provider)
     if provider != "cpu":
-        _prepare_gpu(provider)
+        _load_libraries()
+    wanted = PROVIDERS[provider]
     try:
         session = onnxruntime.InferenceSession(
             bundle.graph_path, _options(threads), providers=list(wanted.items()), enable_fallback=False
         )
     except Exception as error:  # onnxruntime raises a family of its own without a common base
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         if provider != "cpu":
             raise RuntimeUnavailable(f"ONNX Runtime cannot open the graph there: {reason}") from error
         raise BundleError(
@@ -107,22 +108,24 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     return options
 
 
-def _check_build(wanted: list[str]) -> None:
-    """Whether the installed ONNX Runtime was built with the providers; it would pass over others with a warning."""
+def check_provider(provider: Provider) -> None:
+    """Raise RuntimeUnavailable where the GPU is not there, or ONNX Runtime was built without what runs on it."""
+    if provider == "cuda":
+        check_driver()
+    if provider == "onnx-tensorrt":  # TensorRT without a driver takes the process with it
+        find_gpu()
+    # ONNX Runtime would pass over others with a warning.
     built_with = onnxruntime.get_available_providers()
-    for name in wanted:
+    for name in PROVIDERS[provider]:
         if name not in built_with:
             raise RuntimeUnavailable(
                 f"expected {name}, found onnxruntime {onnxruntime.__version__} built without it; {GPU_ADVICE}"
             )
 
 
-def _prepare_gpu(provider: Provider) -> None:
-    if provider == "onnx-tensorrt":  # TensorRT without a driver takes the process with it
-        from edge_app.core.gpu import find_gpu
-
-        find_gpu()
-    # CUDA's Python packages are not searched by themselves; what they lack may be elsewhere, so a message misleads.
+def _load_libraries() -> None:
+    """Load CUDA's Python packages, which are not searched by themselves."""
+    # What they lack may be elsewhere, so a message misleads.
     with contextlib.redirect_stdout(io.StringIO()):
         onnxruntime.preload_dlls()
 

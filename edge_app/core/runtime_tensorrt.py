@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edge_app.core.bundle import MANIFEST_FILE, Bundle
 from edge_app.core.cuda_memory import Stream, TensorBlock, packed_bytes
 from edge_app.core.device_tag_memory import MEMORY_INPUTS, DeviceTagMemory, LiveStep
-from edge_app.core.engine_cache import EngineFile, EngineWanted, find_engine
+from edge_app.core.engine_cache import EngineFile, EngineWanted, ProfileName, find_engine
 from edge_app.core.errors import RuntimeUnavailable
 from edge_app.core.gpu import Gpu, find_gpu
 from edge_app.core.memory_copies import MemorySize
@@ -21,8 +21,8 @@ from edge_app.core.runtime import INPUT_NAMES, OUTPUT_NAMES, FusedInput, FusedOu
 from edge_app.core.tensorrt_engine import Engine, EngineSession, TensorRTPackage, load_tensorrt
 
 
-def open_tensorrt(bundle: Bundle, engines: Path | None) -> "TensorRTRuntime":
-    """The bundle on TensorRT, with the engine in the folder `engines` that was made for this machine.
+def open_tensorrt(bundle: Bundle, engines: Path | None, profile: ProfileName = "live") -> "TensorRTRuntime":
+    """The bundle on TensorRT, with the engine in the folder `engines` that was made for this machine and profile.
 
     Raises RuntimeUnavailable, before any object of TensorRT's is made, where the GPU, TensorRT or the engine lacks.
     """
@@ -30,10 +30,12 @@ def open_tensorrt(bundle: Bundle, engines: Path | None) -> "TensorRTRuntime":
     package = load_tensorrt(gpu)
     if engines is None:
         raise RuntimeUnavailable("no folder of engines was given")
-    return TensorRTRuntime(bundle, find_engine(engines, wanted_engine(bundle, gpu, package)))
+    return TensorRTRuntime(bundle, find_engine(engines, wanted_engine(bundle, gpu, package, profile)))
 
 
-def wanted_engine(bundle: Bundle, gpu: Gpu, package: TensorRTPackage) -> EngineWanted:
+def wanted_engine(
+    bundle: Bundle, gpu: Gpu, package: TensorRTPackage, profile: ProfileName = "live"
+) -> EngineWanted:
     """What an engine must be, to run the bundle on this GPU with this TensorRT."""
     return EngineWanted(
         graph_sha256=bundle.manifest.graph.sha256,
@@ -42,6 +44,7 @@ def wanted_engine(bundle: Bundle, gpu: Gpu, package: TensorRTPackage) -> EngineW
         driver_version=gpu.driver_version,
         tensorrt_version=package.version,
         lean=package.lean,
+        profile=profile,
     )
 
 

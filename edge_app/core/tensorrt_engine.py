@@ -26,6 +26,10 @@ PACKAGES = ("tensorrt", "tensorrt_lean", "tensorrt_lean_bindings")
 INSTALL_TENSORRT = "pip install 'sedge-sed[gpu]', or 'sedge-sed[gpu-lean]' to run engines only"
 
 
+class ShapeRefused(RuntimeUnavailable):
+    """A call of a shape that the engine was not compiled for."""
+
+
 @dataclass(frozen=True)
 class TensorRTPackage:
     """The installed TensorRT."""
@@ -132,11 +136,11 @@ class Engine:
         return last
 
     def fitting_profile(self, shapes: Mapping[str, Shape]) -> int:
-        """The first profile that admits these input shapes; raises RuntimeUnavailable where none does."""
+        """The first profile that admits these input shapes; raises ShapeRefused where none does."""
         for index, ranges in enumerate(self.profiles):
             if all(_is_between(shape, *ranges[name]) for name, shape in shapes.items()):
                 return index
-        raise RuntimeUnavailable(f"{self.file.path}: {self._misfit(shapes)}")
+        raise ShapeRefused(f"{self.file.path}: {self._misfit(shapes)}")
 
     def _misfit(self, shapes: Mapping[str, Shape]) -> str:
         """The first input that no profile admits, or all of them where each is admitted by another profile."""

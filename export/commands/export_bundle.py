@@ -13,8 +13,6 @@ from rich.table import Table
 from edge_app.commands.demo import RECORDING
 from edge_app.core.bundle import MANIFEST_FILE, Bundle, Precision, load_bundle
 from edge_app.core.errors import EXIT_DONE, SedgeError
-from edge_app.core.parity import check_parity
-from edge_app.core.runtime_onnx import OnnxRuntime
 
 if TYPE_CHECKING:
     from export.convert import Target
@@ -57,14 +55,14 @@ def main(argv: Sequence[str]) -> int:
     """`sedge export-bundle`; returns 0, or raises SedgeError."""
     description = "Fuse trained models into one graph and write the bundle that detection runs."
     args = tyro.cli(ExportBundle, args=list(argv), prog="sedge export-bundle", description=description)
+    from export.bundle import check_place, check_scores
+
+    if not args.name:
+        raise SedgeError("--name: expected a name, found an empty one")
+    check_place(args.out)
     target = _target(args)
     exported = _convert(args, target) if _is_bundle(args) else _export(args, target)
-    result = check_parity(exported, OnnxRuntime(exported))
-    if not result.passed:
-        raise SedgeError(
-            f"{args.out}: scores: expected those recorded within {result.tolerance}, "
-            f"found a difference of {result.max_difference}"
-        )
+    result = check_scores(args.out)
     size = exported.graph_path.stat().st_size / 1e6
     Console().print(
         f"bundle: {args.out} ({len(exported.manifest.members)} members, {exported.manifest.graph.precision}, "
@@ -82,7 +80,7 @@ def _is_bundle(args: ExportBundle) -> bool:
 
 
 def _target(args: ExportBundle) -> "Target":
-    """What to convert to; refused before anything long begins."""
+    """What to convert to; what cannot work is refused before anything long begins."""
     from edge_app.commands.recordings import collect
     from export.convert import Target
     from train.measuring.validation_set import read_validation_set
@@ -97,6 +95,10 @@ def _target(args: ExportBundle) -> "Target":
         raise SedgeError(f"--calibration: expected with --precision int8 only, found {args.precision}")
     if args.validation is not None and args.precision == "fp32":
         raise SedgeError("--validation: expected with another precision than fp32, which it is compared with")
+    if args.calibration is not None and not args.calibration.exists():
+        raise SedgeError(
+            f"--calibration: {args.calibration}: expected recordings, found no such file or folder"
+        )
     calibration = tuple(collect([args.calibration]).recordings.values()) if args.calibration else ()
     validation = (args.validation.name, read_validation_set(args.validation)) if args.validation else None
     return Target(PRECISIONS[args.precision], calibration, validation)

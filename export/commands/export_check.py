@@ -59,10 +59,10 @@ def main(argv: Sequence[str]) -> int:
     reference = rebuild(bundle, args.checkpoints) if args.checkpoints else None
     recordings = _recordings(args.recordings)
     report = check(bundle, args.runtime, recordings, args.engines or engine_folder(), reference, _progress)
+    _show(report)
     if args.json:
         whole = {**dataclasses.asdict(report), "passed": report.passed}
         write_whole(args.json, json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
-    _show(report)
     if not report.passed:
         return EXIT_SOME_FAILED
     return EXIT_NO_DEVICE_OR_MODEL if report.missing else EXIT_DONE
@@ -75,6 +75,8 @@ def _recordings(places: Sequence[Path]) -> list[Path]:
     found = collect(places)
     for folder, reason in found.failures.items():
         raise SedgeError(f"{folder}: expected a readable folder, found: {reason}")
+    if not found.recordings:
+        raise SedgeError("--recordings: expected recordings to compare events on, found none")
     return list(found.recordings.values())
 
 

@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from edge_app.core.errors import EXIT_DONE
 
 if TYPE_CHECKING:
-    from export.tensorrt import BuiltEngine, EngineSettings
-    from export.tensorrt_request import Event
+    from export.tensorrt.engine import BuiltEngine, EngineSettings
+    from export.tensorrt.process import Event
 
 DESCRIPTION = """Compile a bundle's graph for this machine's NVIDIA GPU and keep the engine in the cache.
 
@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     args = tyro.cli(ExportTensorRT, args=list(argv), prog="sedge export-tensorrt", description=DESCRIPTION)
     from edge_app.core.bundle import load_bundle
     from edge_app.store.places import engine_folder
-    from export.tensorrt import export_tensorrt, find_platform
+    from export.tensorrt.engine import export_tensorrt, find_platform
 
     settings = _settings(args)
     bundle = load_bundle(args.bundle)
@@ -67,7 +67,7 @@ def _settings(args: ExportTensorRT) -> "EngineSettings":
     from pydantic import ValidationError
 
     from edge_app.core.errors import SedgeError
-    from export.tensorrt import EngineSettings
+    from export.tensorrt.engine import EngineSettings
 
     profiles = tuple(profile.strip() for profile in args.profiles.split(","))
     fields = {name: getattr(args, name) for name in ("precision", "max_batch", "input", "version_compatible")}
@@ -96,7 +96,7 @@ def _result(built: "BuiltEngine") -> str:
 
 
 class BuildProgress:
-    """The builder's phases: bars on a terminal, a line for each outermost phase elsewhere."""
+    """Why an engine is built, then its phases: bars on a terminal, a line for each outermost one elsewhere."""
 
     def __init__(self, console: Console, progress: Progress) -> None:
         self._console = console
@@ -115,6 +115,8 @@ class BuildProgress:
     def take(self, event: "Event") -> None:
         """Show one event of the builder."""
         match event:
+            case {"type": "reason", "message": str(message)}:
+                self._console.print(f"building: {message}", markup=False, highlight=False, soft_wrap=True)
             case {"type": "phase", "phase": str(phase), "parent": parent, "steps": int(steps)}:
                 self._begin(phase, parent, steps)
             case {"type": "step", "phase": str(phase), "step": int(step)} if phase in self._tasks:

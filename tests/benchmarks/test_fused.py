@@ -14,7 +14,7 @@ from benchmarks import fused_gpu
 from benchmarks.arithmetic import MatrixProduct, count_flop
 from benchmarks.baseline import export_baseline
 from benchmarks.fused import window_features
-from benchmarks.fused_gpu import best_batch, torch_speeds
+from benchmarks.fused_gpu import best_batch, runtime_speeds, torch_speeds, with_parity
 from benchmarks.fused_graphs import (
     PRECISIONS,
     bundle_graphs,
@@ -26,7 +26,9 @@ from benchmarks.fused_graphs import (
 from benchmarks.fused_times import LEAST_ROUNDS, MOST_IN_A_TURN, by_turns
 from edge_app import cli
 from edge_app.core.bundle import Bundle, load_bundle
+from edge_app.core.parity import TOLERANCES, check_parity
 from edge_app.core.runtime import INPUT_NAMES, FusedInput
+from edge_app.core.runtime_onnx import OnnxRuntime
 from export.fold import folded
 from export.fuse import FusedEnsemble
 from tests.models import TINY_LABELS, tiny_member
@@ -243,6 +245,29 @@ def test_way_that_cannot_run_is_told_with_its_reason(bundle, pair, features):
     device = torch.device("cpu")
     found = list(torch_speeds(ensemble([pair]), bundle.manifest, features, 0.01, device, ("CUDA graph",)))
     assert all(each.error and each.step is None and "\n" not in each.error for each in found)
+
+
+def test_every_graph_has_a_clip_that_runtimes_are_checked_by(bundle, features, tmp_path):
+    for graph in bundle_graphs(bundle, ("float16",), tmp_path, features):
+        checkable = with_parity(graph.bundle, features)
+        result = check_parity(checkable, OnnxRuntime(checkable))
+        assert result.passed
+        assert result.tolerance == TOLERANCES[graph.precision]
+
+
+def test_runtimes_are_timed_or_told_with_their_reasons(bundle, features, tmp_path, monkeypatch):
+    if torch.cuda.is_available():
+        pytest.skip("there is an NVIDIA GPU")
+    graphs = bundle_graphs(bundle, ("float16",), tmp_path, features)[1:]
+    for each in runtime_speeds(graphs, features, 0.01, tmp_path):
+        assert each.step is None
+        assert each.error
+        assert "parity" not in each.error
+    monkeypatch.setattr(fused_gpu, "BATCHES", (1, 2))
+    monkeypatch.setattr(fused_gpu, "GPU_RUNTIMES", ("cpu",))
+    (timed,) = runtime_speeds(graphs, features, 0.01, tmp_path)
+    assert not timed.error
+    assert (timed.clips_per_s or 0) > 0
 
 
 def test_best_batch_is_the_fastest_that_fits(bundle, features):

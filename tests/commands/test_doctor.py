@@ -7,6 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,8 +16,11 @@ from rich.console import Console
 from edge_app import cli
 from edge_app.commands import devices as devices_command
 from edge_app.commands import doctor
+from edge_app.core import gpu, runtime_onnx, runtimes
 from edge_app.core.bundle import load_bundle
 from edge_app.core.errors import DeviceError
+from edge_app.core.runtime import FusedInput, FusedOutput
+from edge_app.core.runtime_onnx import OnnxRuntime
 from edge_app.core.runtimes import RUNTIME_NAMES
 from edge_app.stream import devices as stream_devices
 from edge_app.stream.devices import InputDevice, choose_default, choose_device, full_name
@@ -224,6 +228,37 @@ def test_each_runtime_works_or_says_why_not(name, tiny_bundle):
     assert check.status == ("ok" if check.found.startswith("parity: ") else "note")
     assert name != "cpu" or check.status == "ok"
     assert not check.found.startswith("runtime")
+
+
+class NoNumbers(OnnxRuntime):
+    """Computes nonsense."""
+
+    def run(self, call: FusedInput) -> FusedOutput:
+        output = super().run(call)
+        return FusedOutput(output.scores * np.float32(np.nan), output.tags, output.logit, output.evidence)
+
+
+def test_a_laptop_without_a_gpu_is_told_nothing_but_that(tiny_bundle, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", None)
+    monkeypatch.setattr(gpu, "DRIVER_LIBRARIES", {})
+    for name in ("cuda", "onnx-tensorrt", "tensorrt"):
+        check = doctor.runtime_check(load_bundle(tiny_bundle), name)
+        found = "optional: no NVIDIA GPU was found (no NVIDIA driver is loaded)"
+        assert check == doctor.Check(f"runtime {name}", "note", found)
+
+
+def test_a_runtime_that_computes_something_else_is_a_warning(tiny_bundle, monkeypatch):
+    monkeypatch.setattr(runtime_onnx, "check_driver", lambda: None)
+    monkeypatch.setattr(runtimes, "OnnxRuntime", lambda bundle, *_: NoNumbers(bundle))
+    check = doctor.runtime_check(load_bundle(tiny_bundle), "cuda")
+    assert (check.status, "found a difference of nan" in check.found) == ("warning", True)
+
+
+def test_a_runtime_that_compiles_for_minutes_is_not_tried(tiny_bundle, monkeypatch):
+    monkeypatch.setattr(runtime_onnx, "check_provider", lambda _: None)
+    monkeypatch.setattr(runtimes, "OnnxRuntime", None)
+    check = doctor.runtime_check(load_bundle(tiny_bundle), "onnx-tensorrt")
+    assert (check.status, check.found[:9]) == ("note", "not tried")
 
 
 def test_no_microphone_at_all_is_3(use_devices, capsys):

@@ -127,6 +127,23 @@ def test_only_version_compatible_engines_run_on_other_versions_and_on_the_lean_r
         assert f": {field}: expected " in refusal(tmp_path, want)
 
 
+@pytest.mark.parametrize(
+    ("profiles", "profile", "fits"),
+    [
+        (("live",), "live", True),
+        (("live",), "clip", False),
+        (("clip",), "live", True),
+        (("live", "clip"), "clip", True),
+    ],
+)
+def test_an_engine_for_live_steps_alone_is_none_for_clips(tmp_path, profiles, profile, fits) -> None:
+    write_engine(tmp_path, changed(profiles=profiles), ENGINE, 1)
+    if fits:
+        assert find_engine(tmp_path, wanted(profile=profile)).read() == ENGINE
+    else:
+        assert ": profiles: expected clip, found live;" in refusal(tmp_path, wanted(profile=profile))
+
+
 def damage_truncate(path: Path) -> None:
     os.truncate(path, len(ENGINE) // 2)
 

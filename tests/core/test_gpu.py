@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
+from edge_app.core import gpu
 from edge_app.core.errors import EXIT_NO_DEVICE_OR_MODEL, RuntimeUnavailable
-from edge_app.core.gpu import CudaError, Gpu, cuda_call, find_gpu
+from edge_app.core.gpu import CudaError, Gpu, check_driver, cuda_call, find_gpu
 from tests.core.real_gpu import required_gpu
 from tests.core.simulated_gpu import CAPABILITY, DRIVER, NAME, Cuda, cudaError_t
 from tests.core.simulated_tensorrt import install
@@ -44,8 +45,20 @@ def test_what_lacks_is_said(monkeypatch, cuda, message) -> None:
 
 def test_without_cuda_python_there_is_a_sentence(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", None)
+    monkeypatch.setattr(gpu, "check_driver", lambda: None)
     with pytest.raises(RuntimeUnavailable, match=r"^cuda-python is not installed .*pip install"):
         find_gpu()
+
+
+@pytest.mark.parametrize("libraries", [{}, {sys.platform: "no-such-driver.so.1"}])
+def test_without_a_driver_nobody_is_told_to_install_cuda_python(monkeypatch, libraries) -> None:
+    monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", None)
+    monkeypatch.setattr(gpu, "DRIVER_LIBRARIES", libraries)
+    for look in (check_driver, find_gpu):
+        with pytest.raises(
+            RuntimeUnavailable, match=r"^no NVIDIA GPU was found \(no NVIDIA driver is loaded\)$"
+        ):
+            look()
 
 
 def test_a_failing_call_names_itself_and_its_code(monkeypatch) -> None:
@@ -79,8 +92,9 @@ def test_the_real_cuda_python_ends_in_a_gpu_or_in_a_sentence() -> None:
 
 @pytest.mark.gpu
 def test_the_gpu_of_this_machine_is_found() -> None:
-    gpu = required_gpu()
-    assert gpu.name
-    assert gpu.compute_capability >= (5, 0)
-    assert gpu.memory_bytes > 1 << 30
-    assert gpu.driver_version[0].isdigit()
+    found = required_gpu()
+    check_driver()
+    assert found.name
+    assert found.compute_capability >= (5, 0)
+    assert found.memory_bytes > 1 << 30
+    assert found.driver_version[0].isdigit()

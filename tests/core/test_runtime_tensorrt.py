@@ -22,6 +22,7 @@ from edge_app.core.runtime_onnx import OnnxRuntime
 from edge_app.core.runtime_tensorrt import TensorRTRuntime, open_tensorrt
 from edge_app.core.runtimes import open_runtime
 from edge_app.core.tag_memory import HostTagMemory
+from edge_app.core.tensorrt_engine import ShapeRefused
 from tests.core.real_gpu import required_gpu
 from tests.core.simulated_gpu import CAPABILITY, DRIVER, NAME, Cuda, cudaError_t
 from tests.core.simulated_tensorrt import VERSION, install, simulated_engine
@@ -150,9 +151,10 @@ def test_live_steps_equal_those_with_the_hosts_memory(runtime, onnx_runtime, hop
     compare_hops(scored(runtime, signal(n_frames), live_grid(hop)), expected, 1e-5)
 
 
-def test_whole_windows_equal_those_with_the_hosts_memory(runtime, onnx_runtime) -> None:
-    expected = scored(OnHost(onnx_runtime), signal(560), CLIP_GRID)
-    compare_hops(scored(runtime, signal(560), CLIP_GRID), expected, 1e-5)
+def test_whole_windows_equal_those_with_the_hosts_memory(cuda, runtime, onnx_runtime) -> None:
+    expected = scored(OnHost(onnx_runtime), signal(1100), CLIP_GRID)
+    compare_hops(scored(runtime, signal(1100), CLIP_GRID), expected, 1e-5)
+    assert "cudaStreamBeginCapture" not in cuda.calls, "a CUDA graph is for live steps"
 
 
 def test_the_steady_step_is_a_cuda_graph_and_nothing_else(cuda, runtime) -> None:
@@ -314,6 +316,17 @@ def test_pitfall_without_a_gpu_tensorrt_is_not_even_imported(monkeypatch, engine
             start(engine.path.parent)
 
 
+def test_an_engine_for_live_steps_alone_does_not_take_clips(cuda, tmp_path) -> None:
+    plan = simulated_engine(BUNDLE.graph_path, PROFILES[:1])
+    write_engine(tmp_path, KEY.model_copy(update={"profiles": ("live",)}), plan, 1)
+    assert open_here(tmp_path).run(call(1, 49, 475)).tags.shape == (1, MEMBERS, LABELS)
+    with pytest.raises(ShapeRefused, match="log_mel: expected a shape within"):
+        open_here(tmp_path).run(call(1, 500, 0))
+    opened = open_runtime(BUNDLE, "auto", engines=tmp_path, profile="clip")
+    assert "CPUExecutionProvider" in opened.runtime.name
+    assert "profiles: expected clip, found live" in opened.passed_over[0].reason
+
+
 def test_a_damaged_engine_makes_way_for_the_next_runtime_visibly(cuda, engine) -> None:
     folder = engine.path.parent
     assert open_runtime(BUNDLE, "auto", engines=folder).text == f"TensorRT {VERSION}, {NAME}, float32"
@@ -347,16 +360,8 @@ def real_engines(tmp_path_factory) -> Path:
     """A folder with the bundled model's engine for this machine's GPU, built by the exporter's command."""
     required_gpu()
     folder = tmp_path_factory.mktemp("engines")
-    command = [
-        sys.executable,
-        "-m",
-        "edge_app",
-        "export-tensorrt",
-        str(DEFAULT_BUNDLE),
-        "--precision",
-        "fp32",
-    ]
-    subprocess.run([*command, "--engines", str(folder)], check=True)
+    command = [sys.executable, "-m", "edge_app", "export-tensorrt", str(DEFAULT_BUNDLE)]
+    subprocess.run([*command, "--precision", "fp32", "--engines", str(folder)], check=True)
     return folder
 
 

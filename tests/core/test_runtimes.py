@@ -1,6 +1,7 @@
 """Which runtime runs, and that none is taken in the place of another without a word."""
 
 import shutil
+import sys
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,12 +10,12 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from edge_app.core import runtime_tensorrt, runtimes
+from edge_app.core import gpu, runtime_onnx, runtime_tensorrt, runtimes
 from edge_app.core.bundle import Bundle, file_sha256, load_bundle, write_manifest
 from edge_app.core.errors import EXIT_NO_DEVICE_OR_MODEL, BundleError, RuntimeUnavailable
 from edge_app.core.runtime import FusedInput, FusedOutput
 from edge_app.core.runtime_onnx import OnnxRuntime
-from edge_app.core.runtimes import PassedOver, open_runtime
+from edge_app.core.runtimes import ParityError, PassedOver, open_runtime
 
 without_gpu_build = pytest.mark.skipif(
     "CUDAExecutionProvider" in onnxruntime.get_available_providers(),
@@ -40,6 +41,13 @@ def off_bundle(tiny_bundle: Path, tmp_path: Path) -> Bundle:
     return load_bundle(folder)
 
 
+@pytest.fixture
+def driver(monkeypatch) -> None:
+    """A machine with an NVIDIA driver, as far as ONNX Runtime is concerned."""
+    monkeypatch.setattr(runtime_onnx, "check_driver", lambda: None)
+    monkeypatch.setattr(runtime_onnx, "find_gpu", lambda: None)
+
+
 class AsIfCuda(OnnxRuntime):
     """The CPU where the GPU is asked for."""
 
@@ -61,7 +69,7 @@ class DyingCuda(AsIfCuda):
 
 @without_gpu_build
 @pytest.mark.parametrize("choice", ["cuda", "onnx-tensorrt"])
-def test_a_runtime_that_is_not_here_is_refused_with_what_to_install(bundle, choice):
+def test_a_runtime_that_is_not_here_is_refused_with_what_to_install(driver, bundle, choice):
     with pytest.raises(RuntimeUnavailable, match=r"Provider, found .*pip install 'onnxruntime-gpu") as caught:
         open_runtime(bundle, choice)
     assert caught.value.exit_code == EXIT_NO_DEVICE_OR_MODEL
@@ -69,13 +77,24 @@ def test_a_runtime_that_is_not_here_is_refused_with_what_to_install(bundle, choi
 
 
 @without_gpu_build
-def test_auto_takes_the_cpu_and_says_why_nothing_faster(bundle):
+def test_auto_takes_the_cpu_and_says_why_nothing_faster(driver, bundle):
     opened = open_runtime(bundle, threads=2)
     assert [other.name for other in opened.passed_over] == ["tensorrt", "cuda"]
     assert opened.runtime.name.endswith("CPUExecutionProvider, threads: 2")
     tensorrt, cuda = (other.reason for other in opened.passed_over)
     assert opened.text == f"{opened.runtime.name}; not tensorrt: {tensorrt}; not cuda: {cuda}"
     assert "CUDAExecutionProvider" in cuda
+
+
+def test_without_a_gpu_that_is_all_there_is_to_say(bundle, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", None)
+    monkeypatch.setattr(gpu, "DRIVER_LIBRARIES", {})
+    opened, reason = open_runtime(bundle), "no NVIDIA GPU was found (no NVIDIA driver is loaded)"
+    assert opened.text == f"{opened.runtime.name}; not tensorrt or cuda: {reason}"
+    for choice in ("cuda", "onnx-tensorrt", "tensorrt"):
+        with pytest.raises(RuntimeUnavailable) as caught:
+            open_runtime(bundle, choice)
+        assert str(caught.value) == reason
 
 
 def test_the_cpu_by_name_passes_nothing_over(bundle):
@@ -94,8 +113,9 @@ def test_a_runtime_in_working_order_is_taken_before_the_cpu(bundle, monkeypatch)
 def test_a_runtime_that_computes_something_else_is_refused(off_bundle, monkeypatch):
     monkeypatch.setattr(runtimes, "OnnxRuntime", AsIfCuda)
     reason = "as if cuda: expected the bundle's own scores within 1.0e-04, found a difference of 2.5e-01"
-    with pytest.raises(RuntimeUnavailable, match=f"^{reason}$"):
+    with pytest.raises(ParityError, match=f"^{reason}$"):
         open_runtime(off_bundle, "cuda")
+    assert open_runtime(off_bundle, "cuda", check=False).runtime.name == "as if cuda"
     opened = open_runtime(off_bundle)
     assert opened.runtime.name == "as if cpu"
     assert opened.passed_over[-1] == PassedOver("cuda", reason)
@@ -112,7 +132,7 @@ def test_an_engine_may_round_as_its_precision_does(precision, bundle, monkeypatc
             output = super().run(call)
             return FusedOutput(output.scores, output.tags + np.float32(5e-3), output.logit, output.evidence)
 
-    monkeypatch.setattr(runtime_tensorrt, "open_tensorrt", lambda bundle, engines: Rounding(bundle))
+    monkeypatch.setattr(runtime_tensorrt, "open_tensorrt", lambda bundle, *_: Rounding(bundle))
     if precision == "float16":
         parity = open_runtime(bundle, "tensorrt").parity
         assert parity is not None
@@ -133,7 +153,7 @@ def test_a_runtime_that_fails_at_its_first_call_is_passed_over(bundle, monkeypat
 
 
 @without_gpu_build
-def test_a_provider_that_onnx_runtime_drops_in_silence_is_refused(bundle, monkeypatch):
+def test_a_provider_that_onnx_runtime_drops_in_silence_is_refused(driver, bundle, monkeypatch):
     # As where a library of a GPU build is missing: the session opens, on the CPU.
     built_with = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: built_with)

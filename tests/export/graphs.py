@@ -12,11 +12,11 @@ from torch import Tensor
 
 from edge_app.core.logmel import log_mel
 from edge_app.core.runtime import EMPTY_LOGIT, INPUT_NAMES
-from export.fuse import FusedEnsemble
+from export.fuse import FusedEnsemble, Gate
 from export.onnx import fused_graph
 from tests.models import DEMO_CLIP, tiny_member
 
-KINDS = {
+KINDS: dict[int, tuple[int, tuple[float, ...], Gate]] = {
     1: (8, (1.0,), "none"),
     2: (10, (0.7, 0.3), "soft"),
     4: (8, (0.4, 0.2, 0.2, 0.2), "none"),

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
-from edge_app.core.bundle import DEFAULT_BUNDLE, Bundle, file_sha256, load_bundle
+from edge_app.core.bundle import Bundle, file_sha256, load_bundle
 from edge_app.core.errors import SedgeError
 from edge_app.core.parity import check_parity
 from edge_app.core.runtime import INPUT_NAMES
@@ -14,6 +15,7 @@ from edge_app.core.runtime_onnx import OnnxRuntime
 from export import bundle as bundle_module
 from export.bundle import Member, export_bundle, load_member, run_members
 from export.commands.export_bundle import main as export_command
+from export.fuse import Gate
 from tests.models import DEMO_CLIP, tiny_member
 from train.fitting.checkpoint import load_model, save_model
 
@@ -93,9 +95,9 @@ def members_of(*labels: tuple[str, ...]) -> list[Member]:
     return [Member(*tiny_member(3, seed), of_member, {}) for seed, of_member in enumerate(labels)]
 
 
-def export(members: list[Member], out: Path) -> Path:
+def export(members: list[Member], out: Path, gate: Gate = "soft", clip: Path = DEMO_CLIP) -> Path:
     weights = [1 / len(members)] * len(members)
-    return export_bundle(members, weights, "none", out, "tiny", DEMO_CLIP, "none")
+    return export_bundle(members, weights, gate, out, "tiny", clip, "none")
 
 
 def test_a_pair_with_different_labels_is_refused(tmp_path) -> None:
@@ -168,16 +170,46 @@ def test_an_export_that_fails_leaves_the_older_bundle(tmp_path, monkeypatch) -> 
     monkeypatch.setattr(bundle_module, "export_onnx", fail)
     with pytest.raises(RuntimeError, match="disk full"):
         export(members_of(LABELS), out)
+    assert_older_alone(out)
+
+
+def assert_older_alone(out: Path) -> None:
     assert json.loads((out / "bundle.json").read_text()) == {"name": "older"}
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
 
 
-def test_an_older_bundle_is_replaced(tmp_path, monkeypatch) -> None:
+@pytest.fixture
+def graph_of_tiny_bundle(tiny_bundle, monkeypatch) -> None:
+    """In place of an export that takes seconds: the graph of the one member of `members_of(LABELS)`, gated."""
+    graph = (tiny_bundle / "fused.onnx").read_bytes()
+    monkeypatch.setattr(bundle_module, "export_onnx", lambda _, path: path.write_bytes(graph))
+
+
+@pytest.mark.usefixtures("graph_of_tiny_bundle")
+def test_a_graph_that_does_not_give_torchs_scores_is_not_kept(tmp_path) -> None:
+    out = older_bundle(tmp_path / "out")
+    with pytest.raises(
+        SedgeError, match=r"expected the recorded scores within 0\.0001, found a difference of"
+    ):
+        export(members_of(LABELS), out, gate="none")
+    assert_older_alone(out)
+
+
+@pytest.mark.usefixtures("graph_of_tiny_bundle")
+def test_an_older_bundle_is_replaced_and_what_a_killed_export_left_goes(tmp_path) -> None:
     out = older_bundle(tmp_path / "out")
     (out / "leftover.txt").touch()
-    graph = (DEFAULT_BUNDLE / "fused.onnx").read_bytes()
-    monkeypatch.setattr(bundle_module, "export_onnx", lambda _, path: path.write_bytes(graph))
+    (tmp_path / ".out.partial-abc" / "bundle").mkdir(parents=True)
     export(members_of(LABELS), out)
     assert load_bundle(out).manifest.name == "tiny"
     assert not (out / "leftover.txt").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_clip_too_short_to_check_by_is_refused(tmp_path) -> None:
+    soundfile.write(tmp_path / "click.wav", np.zeros(1000), 16000)
+    with pytest.raises(
+        SedgeError, match=r"click\.wav: expected a recording of seconds .*, found 1000 samples"
+    ):
+        export(members_of(LABELS), tmp_path / "out", clip=tmp_path / "click.wav")
+    assert [path.name for path in tmp_path.iterdir()] == ["click.wav"]

@@ -14,17 +14,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_app import cli
+from edge_app.core import runtimes
 from edge_app.core.bundle import Bundle, file_sha256, load_bundle, write_manifest
 from edge_app.core.decode import LabelDecoding
-from edge_app.core.errors import RuntimeUnavailable, SedgeError
+from edge_app.core.errors import SedgeError
+from edge_app.core.gpu import CudaError
 from edge_app.core.logmel import log_mel
 from edge_app.core.runtime import EMPTY_LOGIT, FusedInput, FusedOutput
 from edge_app.core.runtime_onnx import OnnxRuntime
+from edge_app.core.tensorrt_engine import ShapeRefused
 from export.agreement import disagreements, heard, n_same
+from export.bundle import CHECKPOINT_FILE
 from export.check import STORED_CLIP, Checker, Reference, check, tolerance_of, worst
 from export.parity_calls import BATCH, parity_calls
 from export.peak_memory import can_measure, peak_of
-from export.torch_runtime import CHECKPOINT_FILE, rebuild
+from export.torch_runtime import rebuild
 from tests.models import DEMO_CLIP, tiny_member
 from train.fitting.checkpoint import save_model
 
@@ -153,6 +157,13 @@ def test_checkpoints_are_found_in_whichever_run_they_lie(two_members, run, tmp_p
         rebuild(two_members, [other, *files])
 
 
+def test_checkpoints_are_found_whatever_their_files_are_called(bundle, run, tmp_path):
+    files = [tmp_path / f"{kind}.safetensors" for kind in ("mlfl", "tag_cnn")]
+    for file in files:
+        shutil.copy(run / file.stem / "0" / CHECKPOINT_FILE, file)
+    assert rebuild(bundle, files).name.startswith("torch")
+
+
 @pytest.mark.parametrize("kind", ["no provenance", "no run"])
 def test_reference_that_cannot_be_rebuilt_is_told(kind, bundle, tiny_bundle, run, tmp_path):
     with pytest.raises(SedgeError, match=r"expected the hash of a checkpoint|found neither"):
@@ -170,7 +181,7 @@ class LiveOnly(OnnxRuntime):
 
     def run(self, call: FusedInput) -> FusedOutput:
         if call.log_mel.shape[1] > 200:
-            raise RuntimeUnavailable("expected fewer frames")
+            raise ShapeRefused("expected fewer frames")
         return super().run(call)
 
 
@@ -179,6 +190,23 @@ class Broken(OnnxRuntime):
 
     def run(self, call: FusedInput) -> FusedOutput:
         raise RuntimeError("device\nlost")
+
+
+class OutOfMemory(OnnxRuntime):
+    """Takes the stored clip, and fails at what is larger."""
+
+    def run(self, call: FusedInput) -> FusedOutput:
+        if call.log_mel.shape[1] > 200:
+            raise CudaError("cudaMalloc: expected success, found cudaErrorMemoryAllocation")
+        return super().run(call)
+
+
+class NoNumbers(OnnxRuntime):
+    """Computes nonsense."""
+
+    def run(self, call: FusedInput) -> FusedOutput:
+        output = super().run(call)
+        return FusedOutput(output.scores * np.float32(np.nan), output.tags, output.logit, output.evidence)
 
 
 def test_what_a_runtime_does_not_take_and_what_stops_it_are_told_apart(bundle, run, recording):
@@ -190,7 +218,22 @@ def test_what_a_runtime_does_not_take_and_what_stops_it_are_told_apart(bundle, r
     assert [row.context for row in checker.agreements] == ["live"]
     assert {text.split(": ")[1] for text in checker.not_taken} == {"clip", "padded clip", "clip context"}
     checker.check("cuda", Broken(bundle))
-    assert checker.failures == {"cuda": "RuntimeError: device lost"}
+    checker.check("onnx-tensorrt", OutOfMemory(bundle))
+    assert checker.failures == {
+        "cuda": "RuntimeError: device lost",
+        "onnx-tensorrt": "cudaMalloc: expected success, found cudaErrorMemoryAllocation",
+    }
+
+
+def test_pitfall_a_runtime_that_gives_no_numbers_fails_and_is_not_missing(
+    bundle, recording, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(runtimes, "OnnxRuntime", lambda bundle, *_: NoNumbers(bundle))
+    report = check(bundle, ("cuda",), [recording], tmp_path)
+    assert not report.passed
+    assert not report.missing
+    failed = [row.output for row in report.differences if not row.passed]
+    assert failed == ["scores"]
 
 
 def test_runtimes_that_are_not_at_hand_are_listed_with_their_reasons(bundle, recording, tmp_path):

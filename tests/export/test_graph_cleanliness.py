@@ -9,6 +9,7 @@ from onnx import numpy_helper
 
 from edge_app.core.bundle import DEFAULT_BUNDLE
 from edge_app.core.runtime import INPUT_NAMES, OUTPUT_NAMES
+from export.fuse import FusedMember
 from export.onnx import write_graph
 from export.simplify import simplified
 from tests.export.graphs import KINDS, Exported, exported, open_session, real_frames, run_graph
@@ -89,8 +90,10 @@ def test_members_that_share_a_model_share_its_arithmetic() -> None:
     assert pair["MatMul"] == alone["MatMul"] == 2
     assert pair["Softmax"] == 2  # each member has a memory of its own
     weights = sum(tensor.ByteSize() for tensor in exported(2).model.graph.initializer)
-    mlfl = sum(weight.numel() for weight in exported(2).fused.members[0].mlfl.blocks.parameters())
-    apart = sum(weight.numel() for member in exported(2).fused.members for weight in member.parameters())
+    first = exported(2).fused.members[0]
+    assert isinstance(first, FusedMember)
+    mlfl = sum(weight.numel() for weight in first.mlfl.blocks.parameters())
+    apart = sum(weight.numel() for weight in exported(2).fused.parameters())
     assert weights < 4 * (apart - mlfl) + 100 * len(exported(2).model.graph.initializer)
 
 
@@ -113,7 +116,7 @@ def test_simplifying_an_older_graph_changes_no_output() -> None:
     newer = simplified(older)
     assert len(newer.graph.node) <= len(older.graph.node)
     frames = real_frames(2, 80)
-    n_members, n_labels = axes(older.graph.input[3])[1::2]
+    n_members, n_labels = map(int, axes(older.graph.input[3])[1::2])
     ones, logit = frames.new_ones(2, 80), frames.new_ones(2, n_members, 30, n_labels)
     ones[1, 70:] = 0
     inputs = (frames, ones, ones, logit, 0.3 * logit)

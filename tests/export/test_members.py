@@ -31,8 +31,8 @@ def write_json(path: Path, content: object) -> None:
 
 
 def rank(run: Path, figures: dict[str, float]) -> None:
-    rows = [{"system": seed, "figure": figure, "psds1": figure} for seed, figure in figures.items()]
-    rows.sort(key=lambda row: -row["figure"])
+    best_first = sorted(figures.items(), key=lambda each: -each[1])
+    rows = [{"system": seed, "figure": figure, "psds1": figure} for seed, figure in best_first]
     write_json(run / "ensemble" / "ranking.json", {"set": "development", "rank_by": "mean", "systems": rows})
 
 
@@ -166,6 +166,19 @@ def test_int8_without_clips_is_refused_before_anything_is_exported(unranked, tmp
         message = refusal([unranked, "--out", tmp_path / "out", "--precision", "int8", *clips])
         assert "--precision int8: expected --calibration CLIPS" in message
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_work_is_refused_before_anything_is_exported(unranked, tmp_path) -> None:
+    nothing, out = tmp_path / "nothing", ["--out", tmp_path / "out"]
+    (tmp_path / "thesis.txt").touch()
+    assert "found other files" in refusal([unranked, "--out", tmp_path])
+    assert "--name: expected a name" in refusal([unranked, *out, "--name", ""])
+    assert "pairs of checkpoint files" in refusal([nothing, *out])
+    clips = ["--precision", "int8", "--calibration", nothing, "--validation", tmp_path]
+    assert f"--calibration: {nothing}: expected recordings, found no such" in refusal(
+        [unranked, *out, *clips]
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_clips_that_would_not_be_used_are_refused(unranked, tmp_path) -> None:

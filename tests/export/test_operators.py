@@ -24,7 +24,7 @@ def check_all_kinds(model: onnx.ModelProto) -> None:
         assert graph.opset_import[0].version in OPSETS
 
 
-@pytest.mark.parametrize("members", [1, 2, 4])
+@pytest.mark.parametrize("members", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
 def test_graphs_are_what_the_parser_takes(members) -> None:
     check_all_kinds(exported(members).model)
 

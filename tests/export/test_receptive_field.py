@@ -1,5 +1,7 @@
 """The receptive field read off the graph, and the frames that really change an output."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -9,9 +11,13 @@ from onnx import TensorProto, helper
 from edge_app.core.bundle import DEFAULT_BUNDLE, ReceptiveField
 from edge_app.core.errors import SedgeError
 from edge_app.core.runtime import FusedInput
+from export.fuse import FusedEnsemble
+from export.onnx import fused_graph
 from export.precision import to_float16, to_int8
 from export.receptive_field import Reach, frame_reaches, receptive_field
 from tests.export.graphs import exported, memory, open_session, real_frames, run_graph
+from train.models.mlfl import MLFL, MLFLConfig
+from train.models.tag_cnn import TagCNN, TagCNNConfig
 
 N_FRAMES = 41
 FIELD = ReceptiveField(mlfl=5, tag_cnn=12)
@@ -84,6 +90,25 @@ def test_field_of_the_built_in_model_is_the_one_in_its_manifest() -> None:
     assert receptive_field(onnx.load(DEFAULT_BUNDLE / "fused.onnx")) == FIELD
 
 
+@pytest.mark.slow
+def test_field_of_other_models_is_theirs_and_the_widest_of_the_members() -> None:
+    configs = [
+        (MLFLConfig(3, channels=(4, 4, 4), kernels=(3, 1, 1)), (4, 4, 4, 4, 4), (8,)),
+        (MLFLConfig(3, channels=(4, 4, 4), kernels=(3, 3, 7)), (4, 4, 4, 4, 4), (8, 8)),
+    ]
+    members = [
+        (MLFL(mlfl), TagCNN(TagCNNConfig(3, channels=planes, pool_after=(1, 2, 3, 4, 5), row_channels=rows)))
+        for mlfl, planes, rows in configs
+    ]
+    for mlfl, tag_cnn in members:
+        found = receptive_field(fused_graph(FusedEnsemble([(mlfl, tag_cnn)], (1.0,))))
+        assert found == ReceptiveField(
+            mlfl=mlfl.config.receptive_field, tag_cnn=tag_cnn.config.receptive_field
+        )
+    both = receptive_field(fused_graph(FusedEnsemble(members, (0.5, 0.5))))
+    assert both == ReceptiveField(mlfl=5, tag_cnn=8)
+
+
 def small_graph(*nodes: onnx.NodeProto, constants: dict[str, np.ndarray] | None = None) -> onnx.ModelProto:
     """A graph from log_mel (batch frame 8) by `nodes` to `scores`; the logit is log_mel itself, unsqueezed."""
     constants = {"one": np.array([1]), **(constants or {})}
@@ -100,7 +125,7 @@ def small_graph(*nodes: onnx.NodeProto, constants: dict[str, np.ndarray] | None 
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
 
 
-def convolution(size: int, **attributes: object) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
+def convolution(size: int, **attributes: Any) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
     """Convolution over frames of the transposed log_mel."""
     nodes = [
         helper.make_node("Transpose", ["log_mel"], ["bands"], perm=[0, 2, 1]),
@@ -148,7 +173,7 @@ def test_windows_that_move_the_frames_are_refused_by_name(size, attributes) -> N
     assert "Conv 'blur': expected stride 1 and 2 frames of padding" in refused(*nodes, constants=constants)
 
 
-def node(kind: str, *inputs: str, **attributes: object) -> onnx.NodeProto:
+def node(kind: str, *inputs: str, **attributes: Any) -> onnx.NodeProto:
     return helper.make_node(kind, ["log_mel", *inputs], ["scores"], name="guilty", **attributes)
 
 

@@ -19,9 +19,8 @@ from edge_app.core.gpu import Gpu, find_gpu
 from edge_app.core.parity import ParityResult
 from export.commands.export_tensorrt import BuildProgress
 from export.commands.export_tensorrt import main as export_command
-from export.tensorrt import BuildPlatform, EngineSettings, engine_graph, engine_key, export_tensorrt
-from export.tensorrt_process import run_build
-from export.tensorrt_request import BuildRequest, Event
+from export.tensorrt.engine import BuildPlatform, EngineSettings, engine_graph, engine_key, export_tensorrt
+from export.tensorrt.process import BuildRequest, Event, run_build
 from tests.export.recorded_tensorrt import CRASH_VARIABLE, RECORDED
 
 PLATFORM = BuildPlatform(
@@ -70,8 +69,9 @@ def test_an_engine_is_built_in_a_child_process_and_found_again(bundle, tmp_path)
     folder = tmp_path / "engines"
     built = build(bundle, folder, events=events)
     assert built.is_new
-    assert [event["type"] for event in events] == ["phase", "phase", "step", "phase_end", "phase_end"]
-    assert events[1] == {"type": "phase", "phase": "Timing", "parent": "Building", "steps": 1}
+    assert events[0] == {"type": "reason", "message": f"{folder}: no engine was found"}
+    assert [event["type"] for event in events[1:]] == ["phase", "phase", "step", "phase_end", "phase_end"]
+    assert events[2] == {"type": "phase", "phase": "Timing", "parent": "Building", "steps": 1}
     asked = json.loads(built.engine.read())
     assert asked["flags"] == {"TF32": False}
     assert [set(shapes) for shapes in asked["profiles"]] == [
@@ -180,8 +180,11 @@ def test_a_damaged_engine_is_built_anew(bundle, tmp_path) -> None:
     path = build(bundle, folder).engine.path
     for content in damaged(path):
         path.write_bytes(content)
-        rebuilt = build(bundle, folder)
+        events: list[Event] = []
+        rebuilt = build(bundle, folder, events=events)
         assert rebuilt.is_new
+        assert events[0]["type"] == "reason"
+        assert f"{path}: engine_sha256: expected" in events[0]["message"]
         assert find_engine(folder, engine_key(bundle, FLOAT32, PLATFORM)).read()
         path = rebuilt.engine.path
 
@@ -251,6 +254,7 @@ def test_options_that_make_no_sense_are_refused(arguments, message) -> None:
 def test_progress_goes_line_by_line_where_there_is_no_terminal() -> None:
     console = Console(file=io.StringIO(), width=80)
     events: list[Event] = [
+        {"type": "reason", "message": "none[1]"},
         {"type": "phase", "phase": "Building", "parent": None, "steps": 3},
         {"type": "phase", "phase": "Timing", "parent": "Building", "steps": 9},
         {"type": "step", "phase": "Timing", "step": 0},
@@ -262,4 +266,4 @@ def test_progress_goes_line_by_line_where_there_is_no_terminal() -> None:
     with BuildProgress.shown(console) as progress:
         for event in events:
             progress.take(event)
-    assert console.file.getvalue().split() == ["Building", "Serializing"]  # type: ignore[attr-defined]
+    assert console.file.getvalue().split() == ["building:", "none[1]", "Building", "Serializing"]  # type: ignore[attr-defined]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from export.tensorrt_process import REPOSITORY
+from export.tensorrt.process import REPOSITORY
 from tests.export.extract_tensorrt_docs import signatures
 from tests.export.recorded_tensorrt import ENUMS, RECORDED, bind
 
@@ -19,7 +19,7 @@ VARIABLES = {
     "parser": "OnnxParser",
     "profile": "IOptimizationProfile",
 }
-"""What each name holds in export/tensorrt_build.py."""
+"""What each name holds in export/tensorrt/build.py."""
 CALLED = {
     "Builder.create_builder_config",
     "Builder.create_network",
@@ -58,7 +58,7 @@ def class_of(node: ast.expr) -> str | None:
 
 @pytest.fixture(scope="module")
 def builder_source() -> ast.Module:
-    return ast.parse((REPOSITORY / "export" / "tensorrt_build.py").read_text(encoding="utf-8"))
+    return ast.parse((REPOSITORY / "export" / "tensorrt" / "build.py").read_text(encoding="utf-8"))
 
 
 def recorded_signatures(call: ast.Call) -> tuple[str, list[dict[str, Any]]] | None:

@@ -7,7 +7,7 @@ import pytest
 from edge_app.core.bundle import load_bundle
 from edge_app.core.errors import RuntimeUnavailable
 from edge_app.core.runtimes import open_runtime
-from export.tensorrt import BuildPlatform, EngineSettings, export_tensorrt, find_platform
+from export.tensorrt.engine import BuildPlatform, EngineSettings, export_tensorrt, find_platform
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(1800)]
 

@@ -12,7 +12,7 @@ from edge_app.core.detect import Detector
 from edge_app.core.parity import check_parity
 from edge_app.core.runtime import FusedInput, FusedOutput
 from edge_app.core.tag_memory import HostTagMemory, TagMemory
-from export.tensorrt_profiles import CallRange, Range, call_ranges, clip_range, input_shapes, live_range
+from export.tensorrt.profiles import CallRange, Range, call_ranges, clip_range, input_shapes, live_range
 
 HOPS = (5, 10, 25, 50)
 

@@ -15,21 +15,14 @@ from edge_app.core.engine_cache import EngineFile, EngineKey, EngineMetadata, Pr
 from edge_app.core.errors import SedgeError
 from edge_app.core.logmel import LogMelConfig, log_mel
 from edge_app.core.runtime import EMPTY_LOGIT, INPUT_NAMES, OUTPUT_NAMES
-from export import tensorrt_check
+from export.precision import to_float16
+from export.tensorrt import check as tensorrt_check
 from export.waveform import INPUT_NAME, fourier_matrix, samples_for, with_waveform_input
+from tests.export.graphs import open_session
 from tests.models import DEMO_CLIP
 
 CONFIG = LogMelConfig()
 MARGIN, HOP = 320, 320
-
-
-def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
 
 
 def recording(n_samples: int) -> np.ndarray:
@@ -68,7 +61,7 @@ def fused() -> onnx.ModelProto:
 @pytest.fixture(scope="module")
 def sessions(fused) -> tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession]:
     """The graph with log-mel input, and with samples."""
-    return session(fused), session(with_waveform_input(fused, CONFIG))
+    return open_session(fused), open_session(with_waveform_input(fused, CONFIG))
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +75,7 @@ def front_end(fused) -> onnxruntime.InferenceSession:
     ]
     del model.graph.node[:]
     model.graph.node.extend(used)
-    return session(model)
+    return open_session(model)
 
 
 def features(front_end: onnxruntime.InferenceSession, samples: np.ndarray) -> np.ndarray:
@@ -180,8 +173,7 @@ def test_the_matrix_is_the_transform_of_the_window_by_definition() -> None:
 
 
 def test_the_front_end_before_a_float16_graph_is_float32(fused) -> None:
-    precision = pytest.importorskip("export.precision")
-    model = with_waveform_input(precision.to_float16(fused), CONFIG)
+    model = with_waveform_input(to_float16(fused), CONFIG)
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     kinds = {
         value.name: value.type.tensor_type.elem_type for value in [*inferred.value_info, *inferred.input]
@@ -191,7 +183,7 @@ def test_the_front_end_before_a_float16_graph_is_float32(fused) -> None:
     assert len(half) > 20
     assert not [name for name in half if name.startswith("front_end")]
     assert kinds["log_mel"] == kinds[INPUT_NAME] == onnx.TensorProto.FLOAT
-    found, expected = session(model), session(fused)
+    found, expected = open_session(model), open_session(fused)
     waveform = recording(HOP * 100)
     rest = rest_of_call(found, 1, 100)
     scores = found.run(["scores"], {INPUT_NAME: framed(waveform), **rest})[0]
@@ -249,7 +241,7 @@ def test_an_engine_on_samples_is_compared_with_the_cpu_on_the_same_recording(
     fused, monkeypatch, profiles
 ) -> None:
     """The comparison that an engine must pass, with ONNX Runtime in the engine's place."""
-    stand_in, offset = session(with_waveform_input(fused, CONFIG)), [0.0]
+    stand_in, offset = open_session(with_waveform_input(fused, CONFIG)), [0.0]
 
     def run(file: EngineFile, inputs: dict) -> dict:
         found = dict(zip(OUTPUT_NAMES, stand_in.run(OUTPUT_NAMES, inputs), strict=True))

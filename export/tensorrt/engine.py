@@ -4,7 +4,6 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -13,20 +12,28 @@ import onnx
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from edge_app.core.bundle import Bundle
-from edge_app.core.engine_cache import EngineFile, EngineKey, find_engine, write_engine
+from edge_app.core.engine_cache import BUILD_COMMAND as EXPORT_COMMAND
+from edge_app.core.engine_cache import (
+    EngineFile,
+    EngineInput,
+    EngineKey,
+    ProfileName,
+    find_engine,
+    write_engine,
+)
 from edge_app.core.errors import RuntimeUnavailable, SedgeError
 from edge_app.core.gpu import Gpu, find_gpu
 from edge_app.core.parity import ParityResult
 from edge_app.core.tensorrt_engine import load_tensorrt
-from export.tensorrt_check import check_engine
-from export.tensorrt_process import BUILD_COMMAND, run_build
-from export.tensorrt_profiles import call_ranges, input_shapes
-from export.tensorrt_request import BuildRequest, Event
+from export.precision import to_float16
+from export.simplify import simplified
+from export.tensorrt.check import check_engine
+from export.tensorrt.process import BUILD_COMMAND, BuildRequest, Event, run_build
+from export.tensorrt.profiles import call_ranges, input_shapes
 from export.waveform import with_waveform_input
 
 Precision = Literal["fp32", "fp16"]
-Profile = Literal["live", "clip"]
-PROFILES: tuple[Profile, ...] = get_args(Profile)
+PROFILES: tuple[ProfileName, ...] = get_args(ProfileName)
 LEAST_TENSORRT = 11
 INSTALL_BUILDER = f"pip install --upgrade 'tensorrt>={LEAST_TENSORRT}'"
 LOG_FILE = "build.log"
@@ -41,18 +48,18 @@ class EngineSettings(BaseModel):
 
     precision: Precision = "fp16"
     """Of weights and activations; front end, logarithm, softmax and sigmoid are float32 in both."""
-    profiles: tuple[Profile, ...] = Field(("live", "clip"), min_length=1)
+    profiles: tuple[ProfileName, ...] = Field(("live", "clip"), min_length=1)
     """What it is tuned for: the step of a live stream, batches of whole clips."""
     max_batch: int = Field(16, ge=1, le=1024)
     """Clips at once; the GPU memory that is set aside grows with it."""
-    input: Literal["log-mel", "waveform"] = "log-mel"
+    input: EngineInput = "log-mel"
     """Whether the engine is given log-mel frames, or samples and computes them itself."""
     version_compatible: bool = False
     """Whether later TensorRT versions and the lean runtime can run it; a little slower."""
 
     @field_validator("profiles")
     @classmethod
-    def _check_profiles(cls, profiles: tuple[Profile, ...]) -> tuple[Profile, ...]:
+    def _check_profiles(cls, profiles: tuple[ProfileName, ...]) -> tuple[ProfileName, ...]:
         if len(set(profiles)) != len(profiles):
             raise ValueError("expected each of live, clip once at most")
         # a runtime takes the first profile that fits, and the live step fits that of clips as well
@@ -116,9 +123,7 @@ def engine_graph(bundle: Bundle, settings: EngineSettings) -> onnx.ModelProto:
         )
     model = onnx.load(bundle.graph_path)
     if found != wanted:
-        from export.precision import to_float16
-
-        model = to_float16(model)
+        model = to_float16(simplified(model))  # an older bundle may not be
     return with_waveform_input(model, bundle.manifest.log_mel) if settings.input == "waveform" else model
 
 
@@ -133,17 +138,19 @@ def export_tensorrt(
 ) -> BuiltEngine:
     """The bundle's engine in `folder`: the one that is there if it fits and passes the check, else a new one.
 
-    `on_event` is given the events of export.tensorrt_build as they come. Raises SedgeError where the build fails or
-    crashes, or the engine gives other scores than the bundle; the cache is then as it was.
+    `on_event` is told first why none that is there was taken, then the builder's events as they come. Raises SedgeError
+    where the build fails or crashes, or the engine gives other scores than the bundle; the cache is then as it was.
     """
     key = engine_key(bundle, settings, platform)
-    # none, a damaged one, one for another machine, or one that computes something else: built anew
-    with suppress(SedgeError):
+    try:
         engine = find_engine(folder, key)
         return BuiltEngine(engine, check(bundle, engine), is_new=False)
+    except SedgeError as error:  # none, a damaged one, one for another machine, or one with other scores
+        on_event({"type": "reason", "message": str(error).removesuffix(f"; make one: {EXPORT_COMMAND}")})
     graph = engine_graph(bundle, settings)
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".build-") as name:
+    # not in the folder of engines, where what a killed export leaves would stay
+    with tempfile.TemporaryDirectory(prefix="sedge-") as name:
         staging, started = Path(name), time.monotonic()
         request = _request(bundle, settings, folder / timing_cache_name(platform), staging)
         onnx.save(graph, request.graph)

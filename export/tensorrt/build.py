@@ -1,4 +1,4 @@
-"""Builds one TensorRT engine, in a process of its own: `python -m export.tensorrt_build REQUEST`.
+"""Builds one TensorRT engine, in a process of its own: `python -m export.tensorrt.build REQUEST`.
 
 A builder that crashes ends this process only. REQUEST is a file that BuildRequest wrote; events go to the standard
 output, one JSON object a line, and everything that TensorRT logs to the standard error.
@@ -16,12 +16,9 @@ from typing import Any, TextIO
 # the builder, and only after a GPU was found.
 import tensorrt as trt
 
+from edge_app.core.errors import SedgeError
 from edge_app.formats.whole_file import whole_file
-from export.tensorrt_request import BuildRequest, read_request
-
-
-class BuildError(Exception):
-    """The builder said no."""
+from export.tensorrt.process import BuildRequest, read_request
 
 
 class Reporter:
@@ -68,20 +65,20 @@ def main(argv: Sequence[str]) -> int:
     os.dup2(2, 1)  # whatever libraries print must not come between the events
     try:
         build(read_request(Path(argv[0])), reporter)
-    except BuildError as error:
+    except SedgeError as error:
         reporter.tell("error", message=str(error))
         return 1
     return 0
 
 
 def build(request: BuildRequest, reporter: Reporter) -> None:
-    """Parse the graph, build the engine, and write it and the timing cache. Raises BuildError."""
+    """Parse the graph, build the engine, and write it and the timing cache. Raises SedgeError where it cannot."""
     logger = trt.Logger(min_severity=trt.ILogger.Severity.INFO)
     builder = trt.Builder(logger)
     network = builder.create_network()  # strongly typed: TensorRT 11 knows no other
     parser = trt.OnnxParser(network, logger)  # holds the weights: it must outlive the build
     if not parser.parse_from_file(request.graph):
-        raise BuildError(parser_errors(parser))
+        raise SedgeError(parser_errors(parser))
     config = builder.create_builder_config()
     # float32 means float32: with TensorFloat-32, which is on by default, products keep 10 bits
     config.clear_flag(trt.BuilderFlag.TF32)
@@ -94,7 +91,7 @@ def build(request: BuildRequest, reporter: Reporter) -> None:
     config.progress_monitor = monitor
     engine = builder.build_serialized_network(network, config)
     if engine is None:
-        raise BuildError("TensorRT built no engine")
+        raise SedgeError("TensorRT built no engine")
     write(Path(request.engine), engine)
     write(Path(request.timing_cache), cache.serialize())
 
@@ -112,7 +109,7 @@ def add_profile(builder: trt.Builder, config: trt.IBuilderConfig, shapes: dict[s
     for name, (least, usual, largest) in shapes.items():
         profile.set_shape(name, min=least, opt=usual, max=largest)
     if config.add_optimization_profile(profile) < 0:
-        raise BuildError(f"TensorRT refuses the shapes {shapes}")
+        raise SedgeError(f"TensorRT refuses the shapes {shapes}")
 
 
 def attach_timing_cache(config: trt.IBuilderConfig, path: Path) -> trt.ITimingCache:
@@ -122,7 +119,7 @@ def attach_timing_cache(config: trt.IBuilderConfig, path: Path) -> trt.ITimingCa
         cache = config.create_timing_cache(content)
         if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
             return cache
-    raise BuildError("TensorRT takes no timing cache")
+    raise SedgeError("TensorRT takes no timing cache")
 
 
 def write(path: Path, content: Iterable[int]) -> None:

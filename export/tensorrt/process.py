@@ -1,4 +1,4 @@
-"""Runs the process that builds an engine: passes its events on, and turns a crash into an error message."""
+"""The process that builds an engine: what it is asked and answers, and its crash as an error message."""
 
 import json
 import signal
@@ -6,15 +6,44 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from edge_app.core.errors import SedgeError
-from export.tensorrt_request import BuildRequest, Event
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-BUILD_COMMAND = (sys.executable, "-m", "export.tensorrt_build")
+REPOSITORY = Path(__file__).resolve().parents[2]
+BUILD_COMMAND = (sys.executable, "-m", "export.tensorrt.build")
 LINES_SHOWN = 5
+
+Event = dict[str, Any]
+"""What is told of a build: `type` is reason (why there is one), then phase, step, phase_end or error, which are the
+lines of the builder's standard output."""
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """What to build; paths are absolute."""
+
+    graph: str
+    """The ONNX file. Its types are the engine's: TensorRT changes none of them."""
+    engine: str
+    """Where the engine goes."""
+    timing_cache: str
+    """What earlier builds measured of single kernels; need not be there yet, and is replaced."""
+    profiles: list[dict[str, list[list[int]]]]
+    """For each optimisation profile and input the least, the usual and the largest shape."""
+    version_compatible: bool
+    """Whether later TensorRT versions, and the lean runtime, must be able to run the engine."""
+
+    def write(self, path: Path) -> None:
+        """Write the request to a JSON file."""
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+
+def read_request(path: Path) -> BuildRequest:
+    """Read what `write` wrote."""
+    return BuildRequest(**json.loads(path.read_text(encoding="utf-8")))
 
 
 def run_build(

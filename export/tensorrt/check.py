@@ -15,7 +15,7 @@ from edge_app.core.runtime import EMPTY_LOGIT, FusedInput
 from edge_app.core.runtime_onnx import OnnxRuntime
 from edge_app.core.runtime_tensorrt import ArrayRunner, TensorRTRuntime
 from edge_app.core.tensorrt_engine import Engine, EngineSession, load_tensorrt
-from export.tensorrt_profiles import call_ranges
+from export.tensorrt.profiles import call_ranges
 from export.waveform import INPUT_NAME, samples_for
 
 WAVEFORM_TOLERANCE = 1e-3
