@@ -14,6 +14,7 @@ from train.fitting import distributed
 from train.pipeline.ablation import REPORT, VARIANTS, ablate, rewrite_report
 from train.pipeline.run import Run
 from train.report.ablation import difference, full_model, variants_of
+from train.report.console import print_table
 from train.report.rows import FIGURES, HEADLINE, Row, report_rows
 from train.report.tables import gained, shown
 
@@ -107,8 +108,7 @@ def _cells(row: Row, full: Row, figure: str) -> tuple[str, str]:
 
 
 def _finish(run: Run) -> None:
-    console = Console()
     is_rewritten = rewrite_report(run)
-    console.print(comparison_table(report_rows(run.folder)))
+    print_table(comparison_table(report_rows(run.folder)))
     if is_rewritten:
-        console.print(f"report: {run.folder / REPORT}", soft_wrap=True, highlight=False)
+        Console().print(f"report: {run.folder / REPORT}", soft_wrap=True, highlight=False)

@@ -30,6 +30,7 @@ from train.measuring.evaluate import (
 )
 from train.measuring.figures import F1_NAMES, all_figures, shown
 from train.measuring.measure import Truth, operating_points
+from train.report.console import print_table
 
 Events = Mapping[str, Sequence[Event]]
 Scores = dict[str, Float32[np.ndarray, "frame label"]]
@@ -255,4 +256,4 @@ def _print_figures(figures: Mapping[str, Any]) -> None:
     table.add_section()
     for label, of_label in figures["per_class"].items():
         table.add_row(label, *(shown(of_label[name]) for name in names))
-    Console().print(table)
+    print_table(table)

@@ -12,7 +12,7 @@ from train.commands.run_arguments import RunArguments, find_run, open_run
 from train.fitting import distributed
 from train.pipeline.run import Run
 from train.pipeline.units import STAGES, run_stages
-from train.report.console import rows_table
+from train.report.console import print_table, rows_table
 from train.report.rows import report_rows
 
 
@@ -52,6 +52,5 @@ def _check_stages(args: Train) -> None:
 
 
 def _print_rows(run: Run) -> None:
-    console = Console()
-    console.print(rows_table(report_rows(run.folder)))
-    console.print(f"report: {run.folder / 'report.html'}", soft_wrap=True, highlight=False)
+    print_table(rows_table(report_rows(run.folder)))
+    Console().print(f"report: {run.folder / 'report.html'}", soft_wrap=True, highlight=False)

@@ -114,6 +114,8 @@ class BaselineRecipe(_Table):
     """The stage `baseline`."""
 
     preset: Preset = "full"
+    batch_norm_momentum: float = Field(0.01, gt=0, le=1)
+    """As in the stage `mlfl`, so that short trainings compare."""
     seeds: Seeds = ()
     """By default the run's seeds."""
     loss: BaselineSettings = BaselineSettings()

@@ -124,7 +124,8 @@ def _prepare_unit(run: Run) -> Unit:
 def _baseline_unit(run: Run, seed: int) -> Unit:
     recipe, name = run.recipe.baseline, f"baseline/{seed}"
     loop = _seeded(recipe.loop, seed)
-    config = preset_config(BaselineCRNNConfig, recipe.preset, run.n_labels)
+    momentum = recipe.batch_norm_momentum
+    config = preset_config(BaselineCRNNConfig, recipe.preset, run.n_labels, batch_norm_momentum=momentum)
     return _training_unit(
         "baseline",
         name,
