@@ -12,7 +12,7 @@ DEVICE_INSTALLED := $(DEVICE_VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo setup test test-slow lint format bench clean
+.PHONY: help demo setup test test-slow test-gpu lint format bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ test: $(INSTALLED) ## Run the tests, without the slow ones
 
 test-slow: $(INSTALLED) ## Run the slow tests
 	$(VENV)/bin/python -m pytest -m "slow and not gpu" $(ARGS)
+
+test-gpu: $(INSTALLED) ## Run the tests that need an NVIDIA GPU (TensorRT with them: pip install '.[gpu]')
+	SEDGE_REQUIRE_GPU=1 $(VENV)/bin/python -m pytest -m gpu $(ARGS)
 
 lint: $(INSTALLED) ## Check style, types and layers
 	$(VENV)/bin/ruff check .

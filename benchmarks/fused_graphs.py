@@ -14,9 +14,9 @@ from edge_app.core.bundle import Bundle, BundleManifest, file_sha256
 from edge_app.core.errors import SedgeError
 from edge_app.core.runtime import FusedInput
 from export.bundle import run_members
+from export.checking.calls import whole_clip
 from export.fuse import FusedEnsemble
 from export.onnx import fused_graph, write_graph
-from export.parity_calls import whole_clip
 from export.precision import to_float16, to_int8
 from train.models.mlfl import MLFL, MLFLConfig
 from train.models.tag_cnn import TagCNN, TagCNNConfig

@@ -26,8 +26,8 @@ from export.bundle import (
     record_parity,
     staged_bundle,
 )
+from export.checking.calls import whole_clip
 from export.onnx import write_graph
-from export.parity_calls import whole_clip
 from export.precision import to_float16, to_int8
 from export.receptive_field import receptive_field
 from export.simplify import simplified

@@ -16,7 +16,7 @@ from edge_app.commands.demo import RECORDING
 from edge_app.core.runtimes import RUNTIME_NAMES, RuntimeName
 
 if TYPE_CHECKING:
-    from export.check_report import CheckReport
+    from export.checking.report import CheckReport
 
 MIB = 2**20
 NARROWEST = 120  # columns that the widest table needs, where there is no terminal to ask
@@ -52,8 +52,8 @@ def main(argv: Sequence[str]) -> int:
     from edge_app.core.errors import EXIT_DONE, EXIT_NO_DEVICE_OR_MODEL, EXIT_SOME_FAILED
     from edge_app.formats.whole_file import write_whole
     from edge_app.store.places import engine_folder
-    from export.check import check
-    from export.torch_runtime import rebuild
+    from export.checking.check import check
+    from export.checking.torch_runtime import rebuild
 
     bundle = load_bundle(args.bundle)
     reference = rebuild(bundle, args.checkpoints) if args.checkpoints else None

@@ -38,7 +38,8 @@ class ExportTensorRT:
     max_batch: int = 16
     """Clips at once, at most."""
     input: Literal["log-mel", "waveform"] = "log-mel"
-    """Whether the engine is given log-mel frames, or samples and computes the frames itself."""
+    """Whether the engine is given log-mel frames, or samples and computes the frames itself: for programs
+    of your own, since `score`, `listen` and `demo` give it log-mel frames."""
     version_compatible: bool = False
     """Build an engine that later TensorRT versions and the lean runtime can run; a little slower."""
     engines: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None

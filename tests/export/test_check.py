@@ -23,12 +23,12 @@ from edge_app.core.logmel import log_mel
 from edge_app.core.runtime import EMPTY_LOGIT, FusedInput, FusedOutput
 from edge_app.core.runtime_onnx import OnnxRuntime
 from edge_app.core.tensorrt_engine import ShapeRefused
-from export.agreement import disagreements, heard, n_same
 from export.bundle import CHECKPOINT_FILE
-from export.check import STORED_CLIP, Checker, Reference, check, tolerance_of, worst
-from export.parity_calls import BATCH, parity_calls
-from export.peak_memory import can_measure, peak_of
-from export.torch_runtime import rebuild
+from export.checking.agreement import disagreements, heard, n_same
+from export.checking.calls import BATCH, parity_calls
+from export.checking.check import STORED_CLIP, Checker, Reference, check, tolerance_of, worst
+from export.checking.peak_memory import can_measure, peak_of
+from export.checking.torch_runtime import rebuild
 from tests.models import DEMO_CLIP, tiny_member
 from train.fitting.checkpoint import save_model
 

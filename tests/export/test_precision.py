@@ -15,7 +15,7 @@ from edge_app.core.errors import SedgeError
 from edge_app.core.logmel import log_mel
 from edge_app.core.runtime import INPUT_NAMES, OUTPUT_NAMES, FusedInput
 from edge_app.core.runtime_onnx import OnnxRuntime
-from export.agreement import disagreements, hear, n_same
+from export.checking.agreement import disagreements, hear, n_same
 from export.convert import Target, convert_bundle
 from export.precision import to_float16, to_int8
 from export.simplify import simplified

@@ -1,4 +1,6 @@
-"""The most memory that a runtime holds, in a process of its own: `python -m export.peak_memory BUNDLE RUNTIME ENGINES`.
+"""The most memory that a runtime holds, in a process of its own.
+
+Run as `python -m export.checking.peak_memory BUNDLE RUNTIME ENGINES`.
 
 The peak is the kernel's own mark of this program's memory. What a process is told of its use counts the memory of
 the one that started it, and is asked only where there is no such mark.
@@ -16,10 +18,9 @@ import numpy as np
 
 from edge_app.core.bundle import load_bundle
 from edge_app.core.errors import SedgeError
-from edge_app.core.runtimes import RuntimeName
+from edge_app.core.runtimes import RuntimeName, open_runtime
 from edge_app.core.tensorrt_engine import ShapeRefused
-from export.parity_calls import whole_clip
-from export.unchecked import open_unchecked
+from export.checking.calls import whole_clip
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 STATUS = Path("/proc/self/status")
@@ -44,7 +45,14 @@ def can_measure() -> bool:
 def peak_of(bundle: Path, name: RuntimeName, engines: Path) -> Peak:
     """Measure a runtime in a process of its own. Raises SedgeError where that does not end well."""
     result = subprocess.run(
-        [sys.executable, "-m", "export.peak_memory", str(bundle.resolve()), name, str(engines.resolve())],
+        [
+            sys.executable,
+            "-m",
+            "export.checking.peak_memory",
+            str(bundle.resolve()),
+            name,
+            str(engines.resolve()),
+        ],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -63,7 +71,7 @@ def measure(folder: Path, name: RuntimeName, engines: Path) -> Peak:
     """Open the runtime in this process, run a clip and live steps, and ask for the peak."""
     loaded = _peak_bytes()
     bundle = load_bundle(folder)
-    runtime, manifest = open_unchecked(bundle, name, engines), bundle.manifest
+    runtime, manifest = open_runtime(bundle, name, engines=engines, check=False).runtime, bundle.manifest
     n_frames, hop = manifest.tag_window_frames, manifest.hop_frames.default
     context = manifest.receptive_field_frames.tag_cnn
     ones = np.ones((1, n_frames), np.float32)

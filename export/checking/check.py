@@ -20,11 +20,10 @@ from edge_app.core.runtime import INPUT_NAMES, OUTPUT_NAMES, FusedInput, Runtime
 from edge_app.core.runtime_tensorrt import TensorRTRuntime
 from edge_app.core.runtimes import RUNTIME_NAMES, PassedOver, RuntimeName, open_runtime
 from edge_app.core.tensorrt_engine import ShapeRefused
-from export.agreement import Heard, disagreements, hear, n_same
-from export.check_report import Agreement, CheckReport, Difference, Memory
-from export.parity_calls import parity_calls
-from export.peak_memory import can_measure, peak_of
-from export.unchecked import open_unchecked
+from export.checking.agreement import Heard, disagreements, hear, n_same
+from export.checking.calls import parity_calls
+from export.checking.peak_memory import can_measure, peak_of
+from export.checking.report import Agreement, CheckReport, Difference, Memory
 
 AXES = {
     "scores": ("batch", "frame", "label"),
@@ -61,7 +60,7 @@ def open_all(
     passed_over = []
     for name in names:
         try:
-            opened[name] = open_unchecked(bundle, name, engines)
+            opened[name] = open_runtime(bundle, name, engines=engines, check=False).runtime
         except RuntimeUnavailable as error:
             passed_over.append(PassedOver(name, str(error)))
     return opened, tuple(passed_over)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from edge_app.core.runtimes import PassedOver
-from export.peak_memory import Peak
+from export.checking.peak_memory import Peak
 
 
 @dataclass(frozen=True, slots=True)
