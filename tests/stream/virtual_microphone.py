@@ -54,6 +54,7 @@ class VirtualMicrophone:
                 f"--load=module-null-sink sink_name={SINK} rate={RATE_HZ}",
             ],
             env=self._environment,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         self._wait_until_it_answers()
@@ -74,7 +75,12 @@ class VirtualMicrophone:
     @contextmanager
     def playing(self, recording: Path) -> Iterator[None]:
         """A recording is played into the microphone, from now until it ends or the context does."""
-        player = subprocess.Popen(["paplay", "--device", SINK, str(recording)], env=self._environment)
+        player = subprocess.Popen(
+            ["paplay", "--device", SINK, str(recording)],
+            env=self._environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         try:
             yield
         finally:
@@ -97,6 +103,7 @@ class VirtualMicrophone:
             ],
             env=self._environment,
             stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
         assert recorder.stdout is not None
         with recorder.stdout as recorded:
