@@ -1,11 +1,13 @@
 """Untrained models for tests: small, seeded, and far enough from their start to be worth comparing."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from export.bundle import Member, export_bundle
+from export.bundle import CHECKPOINT_FILE, Member, export_bundle
+from train.fitting.checkpoint import save_model
 from train.models.mlfl import MLFL, MLFLConfig
 from train.models.tag_cnn import TagCNN, TagCNNConfig
 
@@ -41,6 +43,15 @@ def tiny_member(n_labels: int, seed: int) -> tuple[MLFL, TagCNN]:
     mlfl = MLFL(MLFLConfig(n_labels, channels=(8, 8, 8)))
     tag_cnn = TagCNN(TagCNNConfig(n_labels, channels=(4, 4, 4, 4, 4, 4, 8, 8, 8), row_channels=(8, 8)))
     return stir(mlfl, seed), stir(tag_cnn, seed + 1)  # type: ignore[return-value]
+
+
+def write_tiny_run(run: Path, seeds: Iterable[int], first_weights: int = 0) -> Path:
+    """Checkpoints of untrained pairs, as training leaves them; `first_weights` draws others for the same seeds."""
+    for seed in seeds:
+        pair = tiny_member(len(TINY_LABELS), seed + first_weights)
+        for kind, model in zip(("mlfl", "tag_cnn"), pair, strict=True):
+            save_model(run / kind / str(seed) / CHECKPOINT_FILE, kind, model, TINY_LABELS, {"seed": seed})
+    return run
 
 
 def write_tiny_bundle(out: Path, event_labels: tuple[str, ...] = TINY_LABELS, n_members: int = 1) -> Path:

@@ -14,6 +14,11 @@ TOLERANCES = {"float32": 1e-4, "float16": 1e-2}
 """How far an output may be from torch's in float32, by the precision of weights and activations."""
 
 
+def allowed_difference(bundle: Bundle, precision: str) -> float:
+    """How far outputs may be from the bundle's own, in this precision, which may round more than its graph."""
+    return max(bundle.manifest.parity.tolerance, TOLERANCES.get(precision, 0.0))
+
+
 @dataclass(frozen=True, slots=True)
 class ParityResult:
     """How far a runtime is from the exported scores."""

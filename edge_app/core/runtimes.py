@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from edge_app.core.bundle import Bundle
 from edge_app.core.engine_cache import ProfileName
 from edge_app.core.errors import RuntimeUnavailable, SedgeError
-from edge_app.core.parity import TOLERANCES, ParityResult, check_parity
+from edge_app.core.parity import ParityResult, allowed_difference, check_parity
 from edge_app.core.runtime import Runtime
 from edge_app.core.runtime_onnx import OnnxRuntime
 
@@ -122,6 +122,4 @@ def _open_tensorrt(
     from edge_app.core.runtime_tensorrt import open_tensorrt
 
     runtime = open_tensorrt(bundle, engines, profile)
-    # An engine may round more than the graph that it was made of.
-    precision = runtime.engine.file.metadata.key.precision
-    return runtime, max(bundle.manifest.parity.tolerance, TOLERANCES.get(precision, 0.0))
+    return runtime, allowed_difference(bundle, runtime.engine.file.metadata.key.precision)

@@ -15,7 +15,7 @@ from edge_app.core.bundle import Bundle
 from edge_app.core.detect import Context, Detector
 from edge_app.core.errors import RuntimeUnavailable, SedgeError
 from edge_app.core.logmel import log_mel
-from edge_app.core.parity import TOLERANCES, check_parity
+from edge_app.core.parity import allowed_difference, check_parity
 from edge_app.core.runtime import INPUT_NAMES, OUTPUT_NAMES, FusedInput, Runtime
 from edge_app.core.runtime_tensorrt import TensorRTRuntime
 from edge_app.core.runtimes import RUNTIME_NAMES, PassedOver, RuntimeName, open_runtime
@@ -45,11 +45,10 @@ class Reference:
 
 def tolerance_of(bundle: Bundle, runtime: Runtime) -> float:
     """How far an output may be from the reference: what the bundle records, more where a runtime rounds more."""
-    manifest = bundle.manifest
-    precision: str = manifest.graph.precision
+    precision: str = bundle.manifest.graph.precision
     if isinstance(runtime, TensorRTRuntime):
         precision = runtime.engine.file.metadata.key.precision
-    return max(manifest.parity.tolerance, TOLERANCES.get(precision, 0.0))
+    return allowed_difference(bundle, precision)
 
 
 def open_all(

@@ -10,7 +10,7 @@ from edge_app.core.engine_cache import EngineFile
 from edge_app.core.errors import SedgeError
 from edge_app.core.gpu import find_gpu
 from edge_app.core.logmel import log_mel
-from edge_app.core.parity import EXPECTED, TOLERANCES, ParityResult, check_parity
+from edge_app.core.parity import EXPECTED, ParityResult, allowed_difference, check_parity
 from edge_app.core.runtime import EMPTY_LOGIT, FusedInput
 from edge_app.core.runtime_onnx import OnnxRuntime
 from edge_app.core.runtime_tensorrt import ArrayRunner, TensorRTRuntime
@@ -48,7 +48,7 @@ def check_engine(bundle: Bundle, engine: EngineFile) -> ParityResult:
 def tolerance_of(bundle: Bundle, engine: EngineFile) -> float:
     """How far an engine's scores and tags may be from the bundle's."""
     key = engine.metadata.key
-    tolerance = max(bundle.manifest.parity.tolerance, TOLERANCES.get(key.precision, 0.0))
+    tolerance = allowed_difference(bundle, key.precision)
     return max(tolerance, WAVEFORM_TOLERANCE) if key.input == "waveform" else tolerance
 
 

@@ -31,8 +31,7 @@ from edge_app.core.runtime import INPUT_NAMES, FusedInput
 from edge_app.core.runtime_onnx import OnnxRuntime
 from export.fold import folded
 from export.fuse import FusedEnsemble
-from tests.models import TINY_LABELS, tiny_member
-from train.fitting.checkpoint import save_model
+from tests.models import TINY_LABELS, tiny_member, write_tiny_run
 from train.models.baseline_crnn import BaselineCRNN, BaselineCRNNConfig
 
 HOPS = ("hop 10", "hop 25", "hop 50")
@@ -290,11 +289,7 @@ def test_every_way_runs_on_a_gpu(bundle, pair, features):
 
 @pytest.mark.slow
 def test_pitfall_members_of_an_ensemble_are_not_merged(tiny_bundle, tmp_path):
-    for seed in (1, 2):
-        for kind, model in zip(("mlfl", "tag_cnn"), tiny_member(len(TINY_LABELS), seed), strict=True):
-            place = tmp_path / "run" / kind / str(seed) / "model.safetensors"
-            save_model(place, kind, model, TINY_LABELS, {"seed": seed})
-    words = ["--runs", tmp_path / "run", "--members", 2, "--precisions", "float32"]
+    words = ["--runs", write_tiny_run(tmp_path / "run", (1, 2)), "--members", 2, "--precisions", "float32"]
     one, two = bench(tiny_bundle, tmp_path / "fused.json", *words)["groups"]
     assert (two["title"], two["members"]) == ("K = 2", 2)
     for work, speed in two["graphs"][0]["works"].items():

@@ -16,30 +16,13 @@ from export import bundle as bundle_module
 from export.bundle import Member, export_bundle, load_member, run_members
 from export.commands.export_bundle import main as export_command
 from export.fuse import Gate
-from tests.models import DEMO_CLIP, tiny_member
+from tests.models import DEMO_CLIP, TINY_LABELS, tiny_member, write_tiny_run
 from train.fitting.checkpoint import load_model, save_model
-
-LABELS = ("Cat", "Dog", "Speech")
-
-
-def write_run(run: Path, seeds: tuple[int, ...], tag_cnn_labels: tuple[str, ...] = LABELS) -> Path:
-    """Checkpoints of untrained pairs, as training leaves them."""
-    for seed in seeds:
-        mlfl, tag_cnn = tiny_member(len(LABELS), seed)
-        save_model(run / "mlfl" / str(seed) / "model.safetensors", "mlfl", mlfl, LABELS, {"seed": seed})
-        save_model(
-            run / "tag_cnn" / str(seed) / "model.safetensors",
-            "tag_cnn",
-            tag_cnn,
-            tag_cnn_labels,
-            {"seed": seed},
-        )
-    return run
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
-    return write_run(tmp_path_factory.mktemp("run"), (3, 8))
+    return write_tiny_run(tmp_path_factory.mktemp("run"), (3, 8))
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +43,13 @@ def test_bundle_holds_its_four_files(exported) -> None:
 def test_manifest_says_what_was_exported(exported, run) -> None:
     manifest = exported.manifest
     assert manifest.name == "pair"
-    assert manifest.event_labels == LABELS
+    assert manifest.event_labels == TINY_LABELS
     assert manifest.members == (0.75, 0.25)
     assert manifest.gate == "none"
     assert (manifest.receptive_field_frames.mlfl, manifest.receptive_field_frames.tag_cnn) == (5, 12)
     assert manifest.tag_window_frames == 500
     assert (manifest.hop_frames.default, manifest.hop_frames.allowed) == (25, (5, 10, 25, 50))
-    assert set(manifest.decoding) == set(LABELS)
+    assert set(manifest.decoding) == set(TINY_LABELS)
     members = manifest.provenance["members"]
     assert [member["mlfl"]["seed"] for member in members] == [3, 8]
     for seed, member in zip((3, 8), members, strict=True):
@@ -101,7 +84,11 @@ def export(members: list[Member], out: Path, gate: Gate = "soft", clip: Path = D
 
 
 def test_a_pair_with_different_labels_is_refused(tmp_path) -> None:
-    run = write_run(tmp_path, (1,), tag_cnn_labels=("Dog", "Cat", "Speech"))
+    run = write_tiny_run(tmp_path, (1,))
+    tag_cnn = tiny_member(len(TINY_LABELS), 1)[1]
+    save_model(
+        run / "tag_cnn" / "1" / "model.safetensors", "tag_cnn", tag_cnn, ("Dog", "Cat", "Speech"), {"seed": 1}
+    )
     paths = [run / kind / "1" / "model.safetensors" for kind in ("mlfl", "tag_cnn")]
     with pytest.raises(
         SedgeError, match=r"event_labels: expected those of .*'Cat', 'Dog'.*found \['Dog', 'Cat'"
@@ -113,12 +100,12 @@ def test_members_with_different_labels_are_refused(tmp_path) -> None:
     with pytest.raises(
         SedgeError, match=r"member 2: event_labels: expected those of the first, .*found .*'Kettle'"
     ):
-        export(members_of(LABELS, ("Cat", "Dog", "Kettle")), tmp_path / "out")
+        export(members_of(TINY_LABELS, ("Cat", "Dog", "Kettle")), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_without_a_pair_is_refused(tmp_path) -> None:
-    write_run(tmp_path, (1, 2))
+    write_tiny_run(tmp_path, (1, 2))
     (tmp_path / "mlfl" / "1" / "model.safetensors").unlink()
     with pytest.raises(SedgeError, match=r"mlfl/1/model\.safetensors: expected a checkpoint"):
         run_members(tmp_path)
@@ -130,28 +117,28 @@ def test_a_run_without_a_pair_is_refused(tmp_path) -> None:
 
 
 def test_a_pair_that_was_not_trained_together_is_refused(tmp_path) -> None:
-    run = write_run(tmp_path, (1,))
+    run = write_tiny_run(tmp_path, (1,))
     paths = [run / kind / "1" / "model.safetensors" for kind in ("mlfl", "tag_cnn")]
     _, mlfl_about = load_model(paths[0], "mlfl")
-    tag_cnn = tiny_member(len(LABELS), 1)[1]
-    save_model(paths[1], "tag_cnn", tag_cnn, LABELS, {"mlfl": mlfl_about})
+    tag_cnn = tiny_member(len(TINY_LABELS), 1)[1]
+    save_model(paths[1], "tag_cnn", tag_cnn, TINY_LABELS, {"mlfl": mlfl_about})
     load_member(*paths)
-    save_model(paths[1], "tag_cnn", tag_cnn, LABELS, {"mlfl": {**mlfl_about, "clips": "others"}})
+    save_model(paths[1], "tag_cnn", tag_cnn, TINY_LABELS, {"mlfl": {**mlfl_about, "clips": "others"}})
     with pytest.raises(SedgeError, match=r"expected the MLFL that it was trained with .*another clips"):
         load_member(*paths)
 
 
 def test_pairs_come_in_the_order_of_their_seeds(tmp_path) -> None:
-    run = write_run(tmp_path, (10, 2))
+    run = write_tiny_run(tmp_path, (10, 2))
     assert [member.provenance["mlfl"]["seed"] for member in run_members(run)] == [2, 10]
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(SedgeError, match="expected an empty folder or an older bundle, found other files"):
-        export(members_of(LABELS), tmp_path)
+        export(members_of(TINY_LABELS), tmp_path)
     with pytest.raises(SedgeError, match="expected a folder, found a file"):
-        export(members_of(LABELS), tmp_path / "thesis.txt")
+        export(members_of(TINY_LABELS), tmp_path / "thesis.txt")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
@@ -169,7 +156,7 @@ def test_an_export_that_fails_leaves_the_older_bundle(tmp_path, monkeypatch) -> 
 
     monkeypatch.setattr(bundle_module, "export_onnx", fail)
     with pytest.raises(RuntimeError, match="disk full"):
-        export(members_of(LABELS), out)
+        export(members_of(TINY_LABELS), out)
     assert_older_alone(out)
 
 
@@ -180,7 +167,7 @@ def assert_older_alone(out: Path) -> None:
 
 @pytest.fixture
 def graph_of_tiny_bundle(tiny_bundle, monkeypatch) -> None:
-    """In place of an export that takes seconds: the graph of the one member of `members_of(LABELS)`, gated."""
+    """In place of an export that takes seconds: the graph of the one member of `members_of(TINY_LABELS)`, gated."""
     graph = (tiny_bundle / "fused.onnx").read_bytes()
     monkeypatch.setattr(bundle_module, "export_onnx", lambda _, path: path.write_bytes(graph))
 
@@ -191,7 +178,7 @@ def test_a_graph_that_does_not_give_torchs_scores_is_not_kept(tmp_path) -> None:
     with pytest.raises(
         SedgeError, match=r"expected the recorded scores within 0\.0001, found a difference of"
     ):
-        export(members_of(LABELS), out, gate="none")
+        export(members_of(TINY_LABELS), out, gate="none")
     assert_older_alone(out)
 
 
@@ -200,7 +187,7 @@ def test_an_older_bundle_is_replaced_and_what_a_killed_export_left_goes(tmp_path
     out = older_bundle(tmp_path / "out")
     (out / "leftover.txt").touch()
     (tmp_path / ".out.partial-abc" / "bundle").mkdir(parents=True)
-    export(members_of(LABELS), out)
+    export(members_of(TINY_LABELS), out)
     assert load_bundle(out).manifest.name == "tiny"
     assert not (out / "leftover.txt").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -211,5 +198,5 @@ def test_a_clip_too_short_to_check_by_is_refused(tmp_path) -> None:
     with pytest.raises(
         SedgeError, match=r"click\.wav: expected a recording of seconds .*, found 1000 samples"
     ):
-        export(members_of(LABELS), tmp_path / "out", clip=tmp_path / "click.wav")
+        export(members_of(TINY_LABELS), tmp_path / "out", clip=tmp_path / "click.wav")
     assert [path.name for path in tmp_path.iterdir()] == ["click.wav"]

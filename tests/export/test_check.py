@@ -29,19 +29,9 @@ from export.checking.calls import BATCH, parity_calls
 from export.checking.check import STORED_CLIP, Checker, Reference, check, tolerance_of, worst
 from export.checking.peak_memory import can_measure, peak_of
 from export.checking.torch_runtime import rebuild
-from tests.models import DEMO_CLIP, tiny_member
-from train.fitting.checkpoint import save_model
+from tests.models import DEMO_CLIP, TINY_LABELS, write_tiny_run
 
-LABELS = ("Cat", "Dog", "Speech")
 MIB = 2**20
-
-
-def write_run(run: Path, seeds: tuple[int, ...], first_weights: int = 0) -> Path:
-    """Checkpoints of untrained pairs, as training leaves them; `first_weights` draws others for the same seeds."""
-    for seed in seeds:
-        for kind, model in zip(("mlfl", "tag_cnn"), tiny_member(3, seed + first_weights), strict=True):
-            save_model(run / kind / str(seed) / CHECKPOINT_FILE, kind, model, LABELS, {"seed": seed})
-    return run
 
 
 def with_origin(bundle: Bundle, folder: Path, run: Path, seeds: tuple[int, ...]) -> Bundle:
@@ -63,7 +53,7 @@ def with_origin(bundle: Bundle, folder: Path, run: Path, seeds: tuple[int, ...])
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
-    return write_run(tmp_path_factory.mktemp("run"), (0, 8))
+    return write_tiny_run(tmp_path_factory.mktemp("run"), (0, 8))
 
 
 @pytest.fixture(scope="module")
@@ -135,12 +125,12 @@ def test_graph_that_differs_is_found_with_its_place(bundle, run, recording, tmp_
         ("torch", "scores"),
     ]
     assert "frame" in failed[1]["where"]
-    assert failed[1]["where"].split(", ")[-1] in LABELS
+    assert failed[1]["where"].split(", ")[-1] in TINY_LABELS
     assert "FAILED" in capsys.readouterr().out
 
 
 def test_checkpoints_that_are_not_the_bundle_s_are_named(two_members, run, tmp_path):
-    other = write_run(tmp_path / "other", (0, 8), first_weights=100)
+    other = write_tiny_run(tmp_path / "other", (0, 8), first_weights=100)
     for place in ("mlfl/0", "tag_cnn/0", "mlfl/8"):
         shutil.copy(run / place / CHECKPOINT_FILE, other / place / CHECKPOINT_FILE)
     with pytest.raises(SedgeError, match=r"member 2: tag_cnn: expected the checkpoint \(seed 8\)") as caught:
@@ -150,7 +140,7 @@ def test_checkpoints_that_are_not_the_bundle_s_are_named(two_members, run, tmp_p
 
 
 def test_checkpoints_are_found_in_whichever_run_they_lie(two_members, run, tmp_path):
-    other = write_run(tmp_path / "other", (0,), first_weights=100)
+    other = write_tiny_run(tmp_path / "other", (0,), first_weights=100)
     files = [run / kind / "8" / CHECKPOINT_FILE for kind in ("mlfl", "tag_cnn")]
     assert rebuild(two_members, [other, run]).name.startswith("torch")
     with pytest.raises(SedgeError, match="member 1: mlfl"):
@@ -286,22 +276,22 @@ def test_worst_difference_is_what_a_loop_finds(seed):
     source = np.random.default_rng(seed)
     expected = source.normal(0, 5, (2, 2, 4, 3)).astype(np.float32)
     found = expected + source.normal(0, 1e-3, expected.shape).astype(np.float32)
-    value, place = worst("logit", found, expected, LABELS)
+    value, place = worst("logit", found, expected, TINY_LABELS)
     expected_value, (batch, member, frame, label) = literal_worst(found, expected)
     assert value == pytest.approx(expected_value, rel=1e-4)
-    assert place == f"batch {batch}, member {member}, frame {frame}, {LABELS[label]}"
+    assert place == f"batch {batch}, member {member}, frame {frame}, {TINY_LABELS[label]}"
 
 
 def test_pitfall_no_number_and_another_shape_are_differences():
     scores = np.full((1, 4, 3), 0.5, np.float32)
     broken = scores.copy()
     broken[0, 2, 1] = np.nan
-    assert worst("scores", broken, scores, LABELS) == (math.inf, "batch 0, frame 2, Dog")
-    assert worst("scores", scores[:, :3], scores, LABELS)[0] == math.inf
+    assert worst("scores", broken, scores, TINY_LABELS) == (math.inf, "batch 0, frame 2, Dog")
+    assert worst("scores", scores[:, :3], scores, TINY_LABELS)[0] == math.inf
 
 
 DECODING = dict.fromkeys(
-    LABELS, LabelDecoding(threshold_on=0.6, median_frames=5, min_on_s=0.1, min_off_s=0.06)
+    TINY_LABELS, LabelDecoding(threshold_on=0.6, median_frames=5, min_on_s=0.1, min_off_s=0.06)
 )
 
 
@@ -311,8 +301,8 @@ def test_events_that_differ_by_rounding_alone_are_always_excused(seed):
     walk = np.cumsum(source.normal(0, 0.05, (300, 3)), axis=0)
     scores = (0.5 + 0.5 * np.sin(walk)).astype(np.float32)
     noise = source.uniform(-tolerance, tolerance, scores.shape).astype(np.float32)
-    one, other = heard(scores, LABELS, DECODING), heard(scores + noise, LABELS, DECODING)
-    found = disagreements(one, other, LABELS, DECODING, tolerance + 1e-6)
+    one, other = heard(scores, TINY_LABELS, DECODING), heard(scores + noise, TINY_LABELS, DECODING)
+    found = disagreements(one, other, TINY_LABELS, DECODING, tolerance + 1e-6)
     assert all(each.excused for each in found)
     assert bool(found) == (n_same(one.events, other.events) != max(len(one.events), len(other.events)))
 
@@ -321,9 +311,9 @@ def test_pitfall_event_that_no_threshold_is_near_is_not_excused():
     scores = np.zeros((200, 3), np.float32)
     scores[50:100, 1] = 0.9
     missed, late = np.zeros_like(scores), np.roll(scores, 4, axis=0)
-    reference = heard(scores, LABELS, DECODING)
+    reference = heard(scores, TINY_LABELS, DECODING)
     for other in (missed, late):
-        (found,) = disagreements(reference, heard(other, LABELS, DECODING), LABELS, DECODING, 1e-2)
+        (found,) = disagreements(reference, heard(other, TINY_LABELS, DECODING), TINY_LABELS, DECODING, 1e-2)
         assert (found.event_label, found.excused) == ("Dog", False)
 
 

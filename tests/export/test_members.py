@@ -9,20 +9,13 @@ import pytest
 from edge_app.core.errors import EXIT_USAGE, SedgeError
 from export.commands.export_bundle import main as export_command
 from export.members import choose_members, chosen_gate
-from tests.models import tiny_member
-from train.fitting.checkpoint import save_model
-
-LABELS = ("Cat", "Dog", "Speech")
+from tests.models import write_tiny_run
 
 
 @pytest.fixture(scope="module")
 def unranked(tmp_path_factory) -> Path:
     """A run of three untrained pairs, as training leaves it before its ensemble stage."""
-    folder = tmp_path_factory.mktemp("run")
-    for seed in (1, 2, 10):
-        for kind, model in zip(("mlfl", "tag_cnn"), tiny_member(len(LABELS), seed), strict=True):
-            save_model(folder / kind / str(seed) / "model.safetensors", kind, model, LABELS, {"seed": seed})
-    return folder
+    return write_tiny_run(tmp_path_factory.mktemp("run"), (1, 2, 10))
 
 
 def write_json(path: Path, content: object) -> None:
