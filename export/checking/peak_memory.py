@@ -22,7 +22,7 @@ from edge_app.core.runtimes import RuntimeName, open_runtime
 from edge_app.core.tensorrt_engine import ShapeRefused
 from export.checking.calls import whole_clip
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 STATUS = Path("/proc/self/status")
 LIVE_STEPS = 3
 
