@@ -1,88 +1,8 @@
-"""The delay that the settings alone make: exact, whatever the machine.
-
-The scores of frame f come with the hop [a, b) that holds it, once the context beyond b has been heard, and the
-features look ahead by their margin. A median of M frames makes the event of frame f wait for frame f + M // 2, and a
-least length of N frames makes its confirmation wait for N - 1 frames more. Sound begins anywhere on the hop grid, so
-the wait for the hop is anything up to a hop, half of one in the mean.
-"""
-
-from dataclasses import dataclass
+"""The delay of the resampler, counted in samples; that of the settings is in `edge_app.core.delay`."""
 
 import numpy as np
 
 from edge_app.core.audio import MonoResampler
-from edge_app.core.bundle import BundleManifest
-from edge_app.core.events import FRAME_S
-
-FRAME_MS = 1000 * FRAME_S
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A delay in milliseconds: more than `least_ms`, at most `most_ms`."""
-
-    least_ms: float
-    mean_ms: float
-    most_ms: float
-
-    @property
-    def text(self) -> str:
-        """The mean and the range."""
-        return f"{self.mean_ms:.0f} ({self.least_ms:.0f} - {self.most_ms:.0f})"
-
-    def later(self, by_ms: float) -> "Span":
-        """The same wait, later by a fixed time."""
-        return Span(self.least_ms + by_ms, self.mean_ms + by_ms, self.most_ms + by_ms)
-
-
-@dataclass(frozen=True, slots=True)
-class LabelDelay:
-    """From the onset of a sound to the news of its event, for one label."""
-
-    event_label: str
-    half_median_ms: float
-    min_on_ms: float
-    provisional: Span
-    confirmed: Span
-
-
-@dataclass(frozen=True, slots=True)
-class AlgorithmicDelay:
-    """The parts of the delay, and their sums by label; block, device and computing come on top."""
-
-    hop_wait: Span
-    context_ms: float
-    features_ms: float
-    labels: tuple[LabelDelay, ...]
-
-    def sentences(self) -> list[str]:
-        """The delay in words."""
-        hop_ms, common_ms = self.hop_wait.most_ms, self.context_ms + self.features_ms
-        return [
-            f"A sound waits up to {hop_ms:.0f} ms for the end of its hop ({self.hop_wait.mean_ms:.0f} ms in the mean), "
-            f"{self.context_ms:.0f} ms for the context of the convolutions and {self.features_ms:.0f} ms for the "
-            f"look-ahead of the features: its scores come after {self.hop_wait.later(common_ms).text} ms.",
-            "Half of its label's median comes on top, and for a confirmed event the rest of the least length.",
-        ]
-
-
-def algorithmic_delay(manifest: BundleManifest, hop_frames: int) -> AlgorithmicDelay:
-    """The delay of a bundle's own settings at a hop of `hop_frames`."""
-    hop_ms = hop_frames * FRAME_MS
-    hop_wait = Span(0.0, hop_ms / 2, hop_ms)
-    context_ms = manifest.receptive_field_frames.tag_cnn * FRAME_MS
-    features_ms = 1000 * manifest.log_mel.margin / manifest.log_mel.sample_rate
-    scored = hop_wait.later(context_ms + features_ms)
-    labels = tuple(_label_delay(manifest, label, scored) for label in manifest.event_labels)
-    return AlgorithmicDelay(hop_wait, context_ms, features_ms, labels)
-
-
-def _label_delay(manifest: BundleManifest, event_label: str, scored: Span) -> LabelDelay:
-    settings = manifest.decoding[event_label]
-    half_median_ms = settings.median_frames // 2 * FRAME_MS
-    provisional = scored.later(half_median_ms)
-    confirmed = provisional.later((settings.min_on_frames - 1) * FRAME_MS)
-    return LabelDelay(event_label, half_median_ms, settings.min_on_frames * FRAME_MS, provisional, confirmed)
 
 
 def resampler_delay_ms(rate_in: int, rate_out: int, block_s: float, span_s: float = 3.0) -> float:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.contest import Comparison, Contest, compare, seconds_of
-from benchmarks.delay import AlgorithmicDelay, algorithmic_delay, resampler_delay_ms
+from benchmarks.delay import resampler_delay_ms
 from benchmarks.live_path import LivePath, Pace, time_stages
 from benchmarks.recording import soundscape
 from benchmarks.report import (
@@ -25,6 +25,7 @@ from benchmarks.report import (
     write_report,
 )
 from edge_app.core.bundle import load_bundle
+from edge_app.core.delay import AlgorithmicDelay, algorithmic_delay
 from edge_app.core.detect import Detector
 from edge_app.core.errors import EXIT_DONE
 from edge_app.core.events import FRAME_S

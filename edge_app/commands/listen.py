@@ -4,15 +4,23 @@ import math
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
+from edge_app.actions.action import Action
+from edge_app.actions.command import Command
+from edge_app.actions.receiver import Receiver
+from edge_app.actions.rules import COOLDOWN_S, occasion
+from edge_app.actions.webhook import Webhook
 from edge_app.commands.detector import RuntimeOption, open_detector
+from edge_app.commands.journal import Journal
 from edge_app.core.audio import SAMPLE_RATES_HZ
 from edge_app.core.detect import Detector
 from edge_app.core.errors import EXIT_DONE, SedgeError
@@ -28,6 +36,10 @@ DESCRIPTION = """Find sound events as they happen. Ctrl-C ends it; a summary fol
 An event is first provisional (a line with a question mark), then it begins (it has lasted long enough) or is withdrawn,
 and in the end it is closed. Where sound was lost or there was no time to analyse it, a gap is reported, and events
 end there. With --format jsonl each piece of news is one JSON object a line.
+
+--on-event and --webhook tell others of an event as soon as it begins, and of the same label not again for --cooldown-s
+seconds. They work beside the detection and never hold it up: what a slow receiver has no time for is dropped, and
+counted at the end.
 
 Exit code 0 means done or ended by Ctrl-C, 1 a damaged recording, 2 wrong use, 3 no device, model or runtime."""
 
@@ -61,26 +73,94 @@ class ListenArgs:
     """Sample rate of raw samples on standard input; a WAV stream tells its own."""
     reconnect_s: Annotated[float, tyro.conf.arg(metavar="S")] = RECONNECT_S
     """For how many seconds to try to open a microphone again that has stopped delivering."""
+    store: Annotated[Path | None, tyro.conf.arg(metavar="DB")] = None
+    """Keep events, gaps and scores in this file, which the app opens as well (`sedge export` makes tables of it); it
+    is made where it is not there."""
+    store_scores: bool = True
+    """Keep the score of every label in every frame too, about 2 MB an hour: past events can then be found anew with
+    other thresholds."""
+    on_event: Annotated[str | None, tyro.conf.arg(metavar="COMMAND")] = None
+    """A program with its arguments, run when an event begins: without a shell, the event as a line of JSON on its
+    standard input and as SEDGE_EVENT_LABEL, SEDGE_ONSET, SEDGE_SCORE and so on in its environment."""
+    webhook: Annotated[str | None, tyro.conf.arg(metavar="URL|@FILE")] = None
+    """A web address that the event is posted to as JSON when it begins; with @ the file whose first line is the
+    address, which keeps it out of the list of processes."""
+    cooldown_s: Annotated[float, tyro.conf.arg(metavar="S")] = COOLDOWN_S
+    """Seconds of sound for which a label that has just been told of is not told of again."""
 
 
 def main(argv: list[str]) -> int:
     """Run `sedge listen`. Raises SedgeError for wrong use, a damaged recording, no device and no model."""
     args = tyro.cli(ListenArgs, args=argv, prog="sedge listen", description=DESCRIPTION)
     _check(args)
+    receivers = _receivers(args)
     detector = open_detector(args.bundle, args.runtime, "live", args.threads, args.hop_frames)
     with quiet_libraries() if args.source == "mic" else nullcontext():
-        return _listen(args, detector)
+        return _listen(args, detector, receivers)
 
 
-def _listen(args: ListenArgs, detector: Detector) -> int:
+def _listen(args: ListenArgs, detector: Detector, receivers: Sequence[Receiver]) -> int:
     source, name = _open_source(args), detector.bundle.manifest.name
-    with Engine(source, detector, args.duration) as engine, _stopping_on_signals(engine):
+    with ExitStack() as stack:
+        actions = [stack.enter_context(_acting(receiver, args.cooldown_s)) for receiver in receivers]
+        journal = stack.enter_context(_keeping(args, source, detector))
+        on_hop = journal.on_hop if journal else None
+        engine = stack.enter_context(Engine(source, detector, args.duration, on_hop=on_hop))
+        stack.enter_context(_stopping_on_signals(engine))
+        if journal and source.live:
+            journal.follow(engine)
         _notify(f"listening to {source.name} with {name}, {detector.runtime_text}")
         for news in engine:
+            if journal:
+                journal.take(news)
+            if isinstance(news, EventNews) and actions:
+                _act(actions, news, source, engine, name)
             line = as_json(news) if args.format == "jsonl" else as_text(news)
             if line:
                 print(line, flush=True)
     return EXIT_DONE
+
+
+@contextmanager
+def _keeping(args: ListenArgs, source: Source, detector: Detector) -> Iterator[Journal | None]:
+    """The session's journal, if one is wanted; at the end it says where it is."""
+    if args.store is None:
+        yield None
+        return
+    journal = Journal(args.store, source, detector, _notify, args.store_scores)
+    try:
+        yield journal
+    finally:
+        _notify(journal.close())
+
+
+@contextmanager
+def _acting(receiver: Receiver, cooldown_s: float) -> Iterator[Action]:
+    """An action that says at the end what became of its events."""
+    action = Action(receiver, _notify, cooldown_s)
+    try:
+        yield action
+    finally:
+        action.close()
+        _notify(action.summary_text)
+
+
+def _act(actions: Sequence[Action], news: EventNews, source: Source, engine: Engine, model: str) -> None:
+    """Have an event that begins told of."""
+    around = {"source": source.name, "model": model}
+    if source.live:
+        around["onset_utc"] = utc_text(engine, news.onset_sample)
+    if (one := occasion(news, around)) is not None:
+        for action in actions:
+            action.take(one)
+
+
+def utc_text(engine: Engine, sample: int) -> str:
+    """UTC of an absolute sample of a live source, by when the newest one was captured: 2026-01-31T12:00:00.250Z."""
+    newest, heard_s = engine.heard
+    behind_s = time.monotonic() - heard_s + (newest - sample) / engine.summary.sample_rate
+    instant = datetime.now(UTC) - timedelta(seconds=behind_s)
+    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def as_text(news: News) -> str:
@@ -141,6 +221,28 @@ def _check(args: ListenArgs) -> None:
         raise SedgeError(f"--rate: expected {low} to {high} Hz, found {args.rate}")
     if not args.reconnect_s >= 0:
         raise SedgeError(f"--reconnect-s: expected 0 or more, found {args.reconnect_s}")
+    if not 0 <= args.cooldown_s < math.inf:
+        raise SedgeError(f"--cooldown-s: expected 0 or more and finite, found {args.cooldown_s}")
+
+
+def _receivers(args: ListenArgs) -> list[Receiver]:
+    """Who is told of events. Raises SedgeError for a command that is none, and an address that is none."""
+    receivers: list[Receiver] = []
+    if args.on_event is not None:
+        receivers.append(Command(args.on_event))
+    if args.webhook is not None:
+        receivers.append(Webhook(_address(args.webhook)))
+    return receivers
+
+
+def _address(given: str) -> str:
+    """The address itself, or what the file behind an @ says."""
+    if not given.startswith("@"):
+        return given
+    try:
+        return Path(given[1:]).read_text("utf-8").partition("\n")[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SedgeError(f"--webhook: {given[1:]}: expected a file with a web address, found none") from error
 
 
 def _open_source(args: ListenArgs) -> Source:

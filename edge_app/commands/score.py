@@ -23,17 +23,18 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+import edge_app
 from edge_app.commands.detector import RuntimeOption, open_detector
 from edge_app.commands.recordings import Found, collect, score_names
+from edge_app.commands.score_tables import write_tables
 from edge_app.core.detect import Context, Detector, FileDetection
 from edge_app.core.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, SedgeError
 from edge_app.core.events import FRAME_S
-from edge_app.formats.desed_tsv import write_durations, write_events
 from edge_app.formats.frame_scores import FrameScoreWriter
+from edge_app.formats.registry import WRITERS
 from edge_app.formats.whole_file import write_whole
 
 SUMMARY_SCHEMA_VERSION = 1
-FORMATS = ("desed", "jsonl")
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,9 @@ class ScoreArgs:
     """Folder for the results; made if it is not there."""
     bundle: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Model to use; without it, the one that comes with the program."""
-    format: Annotated[str, tyro.conf.arg(metavar="desed,jsonl")] = "desed"
-    """Tables of events to write, separated by commas: desed is events.tsv; jsonl is events.jsonl, one object
-    an event, with its score."""
+    format: Annotated[str, tyro.conf.arg(metavar=",".join(WRITERS))] = "desed"
+    """Tables of events to write, separated by commas: desed is events.tsv; csv, json, rttm and jsonl (one object
+    an event) are events.csv and so on; raven is events.selections.txt; audacity is labels/, one track a recording."""
     frame_scores: Literal["raw", "smoothed"] | None = None
     """Write the score of every label in every frame of 20 ms as well, one table a recording, in scores/: as the
     model gives them, or after the median filter that events are found with."""
@@ -99,9 +100,9 @@ def _check(args: ScoreArgs) -> None:
     """Raise SedgeError for settings that contradict each other."""
     if not args.paths:
         raise SedgeError("PATHS: expected recordings or folders, found none")
-    unknown = [name for name in args.format.split(",") if name not in FORMATS]
+    unknown = [name for name in args.format.split(",") if name not in WRITERS]
     if unknown:
-        raise SedgeError(f"--format: expected {' or '.join(FORMATS)}, found {unknown[0]!r}")
+        raise SedgeError(f"--format: expected some of {', '.join(WRITERS)}, found {unknown[0]!r}")
     for name, number in (("--threads", args.threads), ("--hop-frames", args.hop_frames)):
         if number is not None and number < 1:
             raise SedgeError(f"{name}: expected at least 1, found {number}")
@@ -131,14 +132,15 @@ def _run(args: ScoreArgs, detector: Detector, found: Found) -> int:
         left = set(found.recordings) - set(results.detections) - set(results.failures)
         results.failures |= dict.fromkeys(sorted(left), "expected to be scored, found the run interrupted")
         wall_s = time.perf_counter() - started
-        _write_tables(args, results)
-        write_whole(
-            args.out / "summary.json", json.dumps(_summary(args, detector, results, wall_s), indent=2) + "\n"
-        )
+        summary = _summary(args, detector, results, wall_s)
+        write_whole(args.out / "summary.json", json.dumps(summary, indent=2) + "\n")
+        written = write_tables(args.out, args.format.split(","), detector, found, results.detections)
+    for line in written.notes + written.errors:
+        _say(console, f"sedge: {line}")
     _say(console, _closing_line(results, wall_s, interrupted))
     if interrupted:
         return EXIT_INTERRUPTED
-    return EXIT_SOME_FAILED if results.failures else EXIT_DONE
+    return EXIT_SOME_FAILED if results.failures or written.errors else EXIT_DONE
 
 
 def _score_all(args: ScoreArgs, detector: Detector, found: Found, results: Results, console: Console) -> None:
@@ -190,34 +192,12 @@ def _error_text(path: Path, error: Exception) -> str:
     return f"{path}: expected to be scored, found {type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def _write_tables(args: ScoreArgs, results: Results) -> None:
-    by_file = {filename: detection.events for filename, detection in results.detections.items()}
-    if "desed" in args.format.split(","):
-        write_events(args.out / "events.tsv", by_file)
-    if "jsonl" in args.format.split(","):
-        lines = [
-            json.dumps(
-                {
-                    "filename": filename,
-                    "onset": event.onset,
-                    "offset": event.offset,
-                    "event_label": event.event_label,
-                    "score": round(event.score, 6),
-                }
-            )
-            for filename, events in by_file.items()
-            for event in events
-        ]
-        write_whole(args.out / "events.jsonl", "".join(f"{line}\n" for line in lines))
-    durations = {filename: detection.duration_s for filename, detection in results.detections.items()}
-    write_durations(args.out / "durations.tsv", durations)
-
-
 def _summary(args: ScoreArgs, detector: Detector, results: Results, wall_s: float) -> dict[str, object]:
     manifest = detector.bundle.manifest
     audio_s = results.audio_s
     return {
         "schema_version": SUMMARY_SCHEMA_VERSION,
+        "sedge_version": edge_app.__version__,
         "bundle": {"name": manifest.name, "graph_sha256": manifest.graph.sha256},
         "runtime": detector.runtime.name,
         "runtimes_passed_over": [dataclasses.asdict(other) for other in detector.passed_over],

@@ -6,7 +6,7 @@ frames; there is no clock, so a stream cut anywhere decodes as the whole.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
@@ -215,7 +215,8 @@ class Decoder:
     """Frame scores of one gapless stretch to event messages, label by label.
 
     `start_frame` is the absolute index of its first frame; several stretches share one `ids`.
-    With `keep_smoothed` the filtered scores are kept until `smoothed` takes them.
+    With `keep_smoothed` the filtered scores are kept until `smoothed` takes them. Labels outside `enabled` are heard
+    as silence; all are enabled by default.
     """
 
     def __init__(
@@ -225,15 +226,43 @@ class Decoder:
         start_frame: int = 0,
         ids: EventIds | None = None,
         keep_smoothed: bool = False,
+        enabled: Collection[str] | None = None,
     ) -> None:
         self._keep_smoothed = keep_smoothed
+        self._frame = start_frame  # index of the next frame of scores
         self._labels = [LabelDecoder(label, decoding[label], start_frame) for label in event_labels]
+        self._enabled = [enabled is None or label in enabled for label in event_labels]
         self._ids = ids or EventIds()
         self._smoothed: list[NDArray[np.float32]] = [np.empty(0, np.float32) for _ in event_labels]
 
     def push(self, scores: NDArray[np.float32]) -> list[Message]:
         """Take frame scores, shape (frame, label); give the news that they bring."""
-        return self._step([decoder.push(scores[:, i], self._ids) for i, decoder in enumerate(self._labels)])
+        self._frame += len(scores)
+        columns = [scores[:, i] if on else np.zeros_like(scores[:, i]) for i, on in enumerate(self._enabled)]
+        return self._step(
+            [decoder.push(column, self._ids) for decoder, column in zip(self._labels, columns, strict=True)]
+        )
+
+    def change(
+        self, decoding: Mapping[str, LabelDecoding], enabled: Collection[str] | None = None
+    ) -> list[Message]:
+        """Decode by other settings from the next frame on, as if the stretch began there.
+
+        Only labels for which something changes begin anew; what they have open is closed or withdrawn.
+        """
+        labels = [decoder.event_label for decoder in self._labels]
+        on = [enabled is None or label in enabled for label in labels]
+        return self._step([self._change_label(i, decoding[labels[i]], on[i]) for i in range(len(labels))])
+
+    def _change_label(
+        self, place: int, settings: LabelDecoding, on: bool
+    ) -> tuple[list[Message], NDArray[np.float32]]:
+        former = self._labels[place]
+        if settings == former.settings and on == self._enabled[place]:
+            return [], np.empty(0, np.float32)
+        self._labels[place] = LabelDecoder(former.event_label, settings, self._frame)
+        self._enabled[place] = on
+        return former.flush(self._ids)
 
     def flush(self) -> list[Message]:
         """End the stretch: everything that is open is closed or withdrawn."""

@@ -4,32 +4,22 @@ Names with tabs, line breaks or backslashes are written escaped (`\\t`, `\\n`, `
 table stays one row a line. Reading also takes comma-separated tables and ones with further columns.
 """
 
-import csv
-import io
-import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edge_app.core.errors import SedgeError
 from edge_app.core.events import Event
+from edge_app.formats.exchange import Export, ExportEvent, tidy
+from edge_app.formats.rows import escape as escape  # noqa: PLC0414 - both belong to these tables
+from edge_app.formats.rows import read_rows, seconds
+from edge_app.formats.rows import unescape as unescape  # noqa: PLC0414
+from edge_app.formats.side_files import beside, read_beside, remove, write_beside
 from edge_app.formats.whole_file import write_whole
 
 EVENT_COLUMNS = ("filename", "onset", "offset", "event_label")
 DURATION_COLUMNS = ("filename", "duration")
-
-_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
-_UNESCAPES = {written: character for character, written in _ESCAPES.items()}
-
-
-def escape(name: str) -> str:
-    """A name as it stands in a table: without tabs and line breaks."""
-    return re.sub(r"[\\\t\n\r]", lambda match: _ESCAPES[match[0]], name)
-
-
-def unescape(name: str) -> str:
-    """The name that `escape` was given; other backslashes stay."""
-    return re.sub(r"\\[\\tnr]", lambda match: _UNESCAPES[match[0]], name)
+DURATIONS_SUFFIX = ".durations.tsv"
+DECIMALS = 3
 
 
 def write_events(path: str | Path, by_file: Mapping[str, Sequence[Event]]) -> None:
@@ -53,7 +43,7 @@ def read_events(path: str | Path, instants: bool = False) -> dict[str, list[Even
     with `instants`, events of no length are kept (systems that write frame centres have them).
     """
     by_file: dict[str, list[Event]] = {}
-    for where, row in _rows(path, EVENT_COLUMNS):
+    for where, row in read_rows(path, EVENT_COLUMNS):
         events = by_file.setdefault(_filename(where, row), [])
         if row["event_label"].strip():
             events.append(_event(where, row, instants))
@@ -69,13 +59,46 @@ def write_durations(path: str | Path, durations: Mapping[str, float]) -> None:
 def read_durations(path: str | Path) -> dict[str, float]:
     """Duration of each file in seconds. Raises SedgeError as `read_events` does, and where two rows disagree."""
     durations: dict[str, float] = {}
-    for where, row in _rows(path, DURATION_COLUMNS):
-        filename, duration = _filename(where, row), _seconds(where, row, "duration")
+    for where, row in read_rows(path, DURATION_COLUMNS):
+        filename, duration = _filename(where, row), seconds(where, row, "duration")
         if durations.setdefault(filename, duration) != duration:
             raise SedgeError(
                 f"{where}: duration of {filename!r}: expected {durations[filename]} as above, found {duration}"
             )
     return durations
+
+
+def write_desed(path: str | Path, export: Export) -> int:
+    """Write the events of an export, with its durations beside them; returns how many events were left out.
+
+    A file without events has a row of its own. Raises SedgeError as `tidy` does.
+    """
+    export, left_out = tidy(export, DECIMALS)
+    by_file: dict[str, list[Event]] = {name: [] for name in export.files}
+    for event in export.events:
+        by_file[event.file].append(Event(event.onset, event.offset, event.event_label, event.score))
+    write_beside(path, export)
+    durations = beside(path, DURATIONS_SUFFIX)
+    if export.durations:
+        write_durations(durations, export.durations)
+    else:
+        remove(durations)
+    write_events(path, by_file)
+    return left_out
+
+
+def read_desed(path: str | Path) -> Export:
+    """The export in a table of events and what lies beside it. Raises SedgeError as `read_events` does."""
+    by_file = read_events(path)
+    gaps, about = read_beside(path)
+    beside_it = beside(path, DURATIONS_SUFFIX)
+    durations = read_durations(beside_it) if beside_it.is_file() else {}
+    events = [
+        ExportEvent("", name, event.onset, event.offset, event.event_label, event.score)
+        for name, found in by_file.items()
+        for event in found
+    ]
+    return Export(events, gaps, durations, about)
 
 
 def _order(event: Event) -> tuple[float, str]:
@@ -89,51 +112,7 @@ def _filename(where: str, row: Mapping[str, str]) -> str:
 
 
 def _event(where: str, row: Mapping[str, str], instants: bool) -> Event:
-    onset, offset = _seconds(where, row, "onset"), _seconds(where, row, "offset")
+    onset, offset = seconds(where, row, "onset"), seconds(where, row, "offset")
     if onset > offset or (onset == offset and not instants):
         raise SedgeError(f"{where}: expected an onset before the offset, found {onset} and {offset}")
     return Event(onset, offset, row["event_label"])
-
-
-def _seconds(where: str, row: Mapping[str, str], column: str) -> float:
-    try:
-        seconds = float(row[column])
-    except ValueError:
-        seconds = math.nan
-    if not (math.isfinite(seconds) and seconds >= 0):
-        raise SedgeError(f"{where}: {column}: expected seconds from 0, found {row[column]!r}")
-    return seconds
-
-
-def _rows(path: str | Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each row that is not empty, with the place it stands in, reduced to the columns asked for."""
-    lines = _fields(_text(path))
-    header = [name.strip() for name in next(lines, [])]
-    missing = [column for column in columns if column not in header]
-    if missing:
-        raise SedgeError(f"{path}: expected columns {list(columns)}, found {header}")
-    places = {column: header.index(column) for column in columns}
-    for number, fields in enumerate(lines, start=2):
-        where = f"{path}, row {number}"
-        if not any(fields):
-            continue
-        if len(fields) <= max(places.values()):
-            raise SedgeError(f"{where}: expected {len(header)} fields, found {len(fields)}")
-        yield where, {column: fields[place] for column, place in places.items()}
-
-
-def _fields(text: str) -> Iterator[list[str]]:
-    """Fields of each line, unescaped. The header says whether commas separate: tables with tabs have no quotes."""
-    header = text.partition("\n")[0]
-    if "\t" not in header and "," in header:
-        yield from csv.reader(io.StringIO(text, newline=""))
-        return
-    for line in text.split("\n"):
-        yield [unescape(field) for field in line.removesuffix("\r").split("\t")]
-
-
-def _text(path: str | Path) -> str:
-    try:
-        return Path(path).read_bytes().decode("utf-8-sig", "surrogateescape")
-    except OSError as error:
-        raise SedgeError(f"{path}: cannot be read ({error.strerror or error})") from error

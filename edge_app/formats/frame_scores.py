@@ -1,6 +1,6 @@
 """Tables of frame scores: `onset offset <labels>`, one row for each frame of 20 ms, without gaps."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from edge_app.core.errors import SedgeError
 from edge_app.core.events import FRAME_S
 from edge_app.core.labels import check_labels
+from edge_app.formats.exchange import ExportGap
+from edge_app.formats.side_files import write_gaps
 from edge_app.formats.whole_file import whole_file
 
 SCORE_DECIMALS = 5
 _FRAME_MS = round(1000 * FRAME_S)
+_MOST_ZEROS = 3000  # frames at once, so that a gap of a day needs no memory
 _TIME_TOLERANCE_S = 0.0006  # half of the last decimal written, and a little
 
 
@@ -38,6 +41,33 @@ def read_frame_scores(path: str | Path) -> tuple[tuple[str, ...], NDArray[np.flo
         raise SedgeError(f"{path}: expected {len(columns)} fields a row, found {rows.shape[1]}")
     _check_times(path, rows[:, :2])
     return check_labels(columns[2:]), rows[:, 2:].astype(np.float32)
+
+
+def write_stretches(
+    path: str | Path,
+    event_labels: Sequence[str],
+    stretches: Iterable[tuple[int, NDArray[np.float32]]],
+    n_frames: int,
+    gaps: Sequence[ExportGap] = (),
+) -> None:
+    """Write the scores of a live session: zeros where there are none, and its gaps beside the table.
+
+    `stretches` are first frames with scores, shape (frame, label), in order; `n_frames` is the session's length.
+    Raises SedgeError where they overlap or go beyond it.
+    """
+    with FrameScoreWriter(path, event_labels) as writer:
+        end = 0
+        for first_frame, scores in stretches:
+            if not end <= first_frame <= first_frame + len(scores) <= n_frames:
+                raise SedgeError(
+                    f"{path}: expected scores within frames {end} to {n_frames}, "
+                    f"found {first_frame} to {first_frame + len(scores)}"
+                )
+            writer.skip_to(first_frame)
+            writer.write(scores)
+            end = first_frame + len(scores)
+        writer.skip_to(n_frames)
+    write_gaps(path, gaps)
 
 
 class FrameScoreWriter:
@@ -76,6 +106,14 @@ class FrameScoreWriter:
             raise ValueError("scores: expected numbers in 0...1, found others")
         self._handle.write(_table(self._frames, scores))
         self._frames += len(scores)
+
+    def skip_to(self, frame: int) -> None:
+        """Append zeros up to `frame`: nothing is known there. Raises ValueError where it is already written."""
+        if frame < self._frames:
+            raise ValueError(f"frame {frame}: expected one from {self._frames}, the next to be written")
+        while self._frames < frame:
+            n_frames = min(frame - self._frames, _MOST_ZEROS)
+            self.write(np.zeros((n_frames, len(self._event_labels)), np.float32))
 
 
 def _table(first_frame: int, scores: NDArray[np.float32]) -> bytes:

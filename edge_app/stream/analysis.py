@@ -4,15 +4,16 @@ The clock is the absolute sample index at the model's rate. A gap ends a segment
 empty memory on the first frame of the same grid, and the samples before that frame are not analysed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.core.audio import MonoResampler
-from edge_app.core.decode import Decoder, EventIds, Message
+from edge_app.core.decode import Decoder, EventIds, LabelDecoding, Message
 from edge_app.core.detect import Detector
+from edge_app.core.errors import SedgeError
 from edge_app.core.events import FRAME_S
 from edge_app.core.hops import ScoredHop
 from edge_app.stream.messages import EventNews, GapNews, News
@@ -20,6 +21,35 @@ from edge_app.stream.ring import Block, Missing, MissingKind
 
 HopListener = Callable[[int, ScoredHop], None]
 """Is told the absolute index of a hop's first frame, and the hop; runs in the inference thread."""
+RowListener = Callable[[int, NDArray[np.float32]], None]
+"""Is told the absolute index of the first of what it is given; runs in the inference thread and must be quick."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Who is told, in the inference thread, what comes through it; each before the news that it brings."""
+
+    on_hop: HopListener | None = None
+    on_samples: RowListener | None = None
+    """Given samples, shape (sample,), at the model's rate; never twice, and a gap shows in the index."""
+    on_log_mel: RowListener | None = None
+    """Given log-mel frames, shape (frame, mel)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """Settings of every label, and which labels are on."""
+
+    labels: Mapping[str, LabelDecoding]
+    enabled: frozenset[str]
+
+    def changed(self, labels: Mapping[str, LabelDecoding], enabled: Collection[str] | None) -> "Decoding":
+        """With other settings for the labels named. Raises SedgeError for a label that is not there."""
+        for label in (*labels, *(enabled or ())):
+            if label not in self.labels:
+                raise SedgeError(f"event label {label!r}: expected one of {list(self.labels)}")
+        on = self.enabled if enabled is None else frozenset(enabled)
+        return Decoding({**self.labels, **labels}, on)
 
 
 @dataclass
@@ -40,7 +70,13 @@ class Segment:
     """One gapless stretch that begins at the absolute sample `position`, at the model's rate."""
 
     def __init__(
-        self, detector: Detector, source_rate: int, position: int, ids: EventIds, on_hop: HopListener | None
+        self,
+        detector: Detector,
+        source_rate: int,
+        position: int,
+        ids: EventIds,
+        listeners: Listeners,
+        wanted: Callable[[], Decoding],
     ) -> None:
         manifest = detector.bundle.manifest
         self.received = 0
@@ -51,8 +87,17 @@ class Segment:
         self._resampler = MonoResampler(source_rate, manifest.log_mel.sample_rate)
         self._features = detector.features()
         self._scorer = detector.scorer()
-        self._decoder = Decoder(detector.event_labels, manifest.decoding, self._first_frame, ids)
-        self._on_hop = on_hop
+        self._wanted = wanted
+        self._decoding = wanted()
+        self._decoder = Decoder(
+            detector.event_labels,
+            self._decoding.labels,
+            self._first_frame,
+            ids,
+            enabled=self._decoding.enabled,
+        )
+        self._listeners = listeners
+        self._frames_heard = 0
 
     @property
     def end(self) -> int:
@@ -76,34 +121,59 @@ class Segment:
     def finish(self) -> list[Message]:
         """End the stretch; what is open is closed."""
         messages = self._hear(self._resampler.flush())
-        messages += self._decode(self._scorer.push(self._features.flush()) + self._scorer.finish())
+        messages += self._decode(self._score(self._features.flush()) + self._scorer.finish())
         return messages + self._decoder.flush()
 
     def _hear(self, samples: NDArray[np.float32]) -> list[Message]:
         before_grid = min(max(0, self._before_grid - self.received), len(samples))
-        self.received += len(samples)
-        return self._decode(self._scorer.push(self._features.push(samples[before_grid:])))
+        first, self.received = self.end, self.received + len(samples)
+        if self._listeners.on_samples and len(samples):
+            self._listeners.on_samples(first, samples)
+        return self._decode(self._score(self._features.push(samples[before_grid:])))
+
+    def _score(self, log_mel: NDArray[np.float32]) -> list[ScoredHop]:
+        if self._listeners.on_log_mel and len(log_mel):
+            self._listeners.on_log_mel(self._first_frame + self._frames_heard, log_mel)
+        self._frames_heard += len(log_mel)
+        return self._scorer.push(log_mel)
 
     def _decode(self, hops: list[ScoredHop]) -> list[Message]:
         messages = []
         for hop in hops:
-            if self._on_hop:
-                self._on_hop(self._first_frame + hop.start_frame, hop)
-            messages += self._decoder.push(hop.scores)
+            if self._listeners.on_hop:
+                self._listeners.on_hop(self._first_frame + hop.start_frame, hop)
+            messages += self._follow_settings() + self._decoder.push(hop.scores)
         return messages
+
+    def _follow_settings(self) -> list[Message]:
+        """Take over the settings that are wanted now."""
+        wanted = self._wanted()
+        if wanted is self._decoding:
+            return []
+        self._decoding = wanted
+        return self._decoder.change(wanted.labels, wanted.enabled)
 
 
 class Analysis:
-    """Turns a ring's items, in order, into news; `start` is the ring's first absolute sample."""
+    """Turns a ring's items, in order, into news; `start` is the ring's first absolute sample.
+
+    `decoding` is what is wanted from the next hop on; any thread may set it.
+    """
 
     def __init__(
-        self, detector: Detector, source_rate: int, start: int = 0, on_hop: HopListener | None = None
+        self,
+        detector: Detector,
+        source_rate: int,
+        start: int = 0,
+        on_hop: HopListener | None = None,
+        listeners: Listeners | None = None,
     ) -> None:
         self._detector = detector
         self._source_rate = source_rate
         self._sample_rate = detector.bundle.manifest.log_mel.sample_rate
         self._hop_length = detector.bundle.manifest.log_mel.hop_length
-        self._on_hop = on_hop
+        self._listeners = listeners or Listeners(on_hop)
+        self.decoding = Decoding(detector.bundle.manifest.decoding, frozenset(detector.event_labels))
         self._ids = EventIds()
         self._segment: Segment | None = None
         self._closed = Books()
@@ -123,7 +193,12 @@ class Analysis:
             return self._break(item)
         if self._segment is None:
             self._segment = Segment(
-                self._detector, self._source_rate, self._position, self._ids, self._on_hop
+                self._detector,
+                self._source_rate,
+                self._position,
+                self._ids,
+                self._listeners,
+                lambda: self.decoding,
             )
         return [self._news(message) for message in self._segment.push(item.samples)]
 

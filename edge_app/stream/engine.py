@@ -6,12 +6,13 @@ order and puts news on a bounded queue. The consumer is whoever iterates over th
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
+from edge_app.core.decode import LabelDecoding
 from edge_app.core.detect import Detector
-from edge_app.stream.analysis import Analysis, HopListener
+from edge_app.stream.analysis import Analysis, Decoding, HopListener, Listeners, RowListener
 from edge_app.stream.messages import News, Summary
 from edge_app.stream.outbox import Outbox
 from edge_app.stream.ring import Block, Missing, SampleRing
@@ -29,7 +30,8 @@ class Engine:
 
     The detector's context must be `live`. `duration_s` ends the run after that much audio, gaps included.
     An error of the source is raised after the summary, one of the inference at once. `on_hop` is told the
-    scores, in the inference thread. `start` is the absolute index of the source's first sample.
+    scores, `on_samples` the samples and `on_log_mel` the frames, at the model's rate and with the absolute index of
+    the first, in the inference thread. `start` is the absolute index of the source's first sample.
     """
 
     def __init__(
@@ -41,15 +43,17 @@ class Engine:
         on_hop: HopListener | None = None,
         queue_capacity: int = QUEUE_CAPACITY,
         start: int = 0,
+        on_samples: RowListener | None = None,
+        on_log_mel: RowListener | None = None,
     ) -> None:
-        if detector.context != "live":
-            raise ValueError(f"detector: expected context live, found {detector.context}")
+        _check_live(detector)
         self._source = source
         self._detector = detector
         self._max_lag = round(max_lag_s * source.sample_rate)
         self._end = None if duration_s is None else start + round(duration_s * source.sample_rate)
         self._ring = SampleRing(2 * max(self._max_lag, source.sample_rate), start)
-        self._analysis = Analysis(detector, source.sample_rate, start, on_hop)
+        listeners = Listeners(on_hop, on_samples, on_log_mel)
+        self._analysis = Analysis(detector, source.sample_rate, start, listeners=listeners)
         self._outbox: Outbox[News] = Outbox(queue_capacity)
         self._stop = threading.Event()
         self._threads = [
@@ -85,6 +89,33 @@ class Engine:
     def backlog_s(self) -> float:
         """Audio that waits for inference, in seconds."""
         return self._ring.backlog / self._source.sample_rate
+
+    @property
+    def queue_depth(self) -> int:
+        """Pieces of news that wait for the consumer."""
+        return self._outbox.depth
+
+    @property
+    def heard(self) -> tuple[int, float]:
+        """The absolute index, at the model's rate, after the newest sample captured, and when (monotonic clock)."""
+        sample, time_s = self._ring.heard
+        rate = self._detector.bundle.manifest.log_mel.sample_rate
+        return sample * rate // self._source.sample_rate, time_s
+
+    @property
+    def decoding(self) -> Decoding:
+        """What is wanted from the next hop on."""
+        return self._analysis.decoding
+
+    def set_decoding(
+        self, decoding: Mapping[str, LabelDecoding], enabled: Collection[str] | None = None
+    ) -> None:
+        """Decode by other settings from the next hop on; labels that are not named keep theirs.
+
+        Labels outside `enabled` are off; without it, those that are on stay on. What a label that changes has open
+        is closed. May be called from any thread. Raises SedgeError for a label that the bundle does not have.
+        """
+        self._analysis.decoding = self._analysis.decoding.changed(decoding, enabled)
 
     @property
     def summary(self) -> Summary:
@@ -171,3 +202,8 @@ class Engine:
         if isinstance(item, Missing) and self._end is not None and item.end > self._end:
             return Missing(item.start, self._end, item.kind)
         return item
+
+
+def _check_live(detector: Detector) -> None:
+    if detector.context != "live":
+        raise ValueError(f"detector: expected context live, found {detector.context}")

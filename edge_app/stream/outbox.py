@@ -22,6 +22,11 @@ class Outbox(Generic[Item]):
         self._abandoned = False
         self._changed = threading.Condition()
 
+    @property
+    def depth(self) -> int:
+        """Items that wait."""
+        return len(self._items)
+
     def put(self, item: Item) -> bool:
         """Append an item as soon as there is space. False: the consumer has gone."""
         with self._changed:

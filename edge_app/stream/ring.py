@@ -5,7 +5,9 @@ Samples are counted from `start` on and never renumbered. Whatever is missing is
 """
 
 import threading
+import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,17 +41,21 @@ class SampleRing:
     The lock is held to publish an index, never to copy, so neither side waits for the other's copying.
     """
 
-    def __init__(self, capacity: int, start: int = 0) -> None:
+    def __init__(self, capacity: int, start: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
         if capacity < 1:
             raise ValueError(f"capacity: expected at least one sample, found {capacity}")
         self.overwrites = 0
         """How often the reader came too late."""
+        self.heard = (start, clock())
+        """The absolute index after the newest sample, and when it was written, by the clock."""
+        self._clock = clock
         self._samples = np.zeros(capacity, np.float32)
         # Stored samples are counted apart from lost ones, so that a long loss pushes nothing out of the ring.
         self._written = start
         self._claimed = start  # `_written` after the copy in progress: what it overwrites is void from now on
         self._read = start
         self._given_up = start  # samples before this one are not wanted any more
+        self._lost = 0
         self._lost_before_read = 0
         self._losses: deque[tuple[int, int]] = deque()  # (stored samples before it, length)
         self._closed = False
@@ -94,6 +100,7 @@ class SampleRing:
         if count <= 0:
             return
         with self._changed:
+            self._lost += count
             if self._losses and self._losses[-1][0] == self._written:
                 count += self._losses.pop()[1]
             self._losses.append((self._written, count))
@@ -168,6 +175,7 @@ class SampleRing:
         self._samples[: count - before_wrap] = samples[before_wrap:]
         with self._changed:
             self._written += count
+            self.heard = (self._written + self._lost, self._clock())
             self._changed.notify_all()
 
     def _copy(self, first: int, end: int) -> NDArray[np.float32]:

@@ -26,6 +26,7 @@ REPOSITORY = Path(__file__).parent.parent.parent
 BANK = REPOSITORY / "tests" / "data" / "bank"
 SUMMARY_FIELDS = [
     "schema_version",
+    "sedge_version",
     "bundle",
     "runtime",
     "runtimes_passed_over",
@@ -207,7 +208,7 @@ def test_a_folder_that_cannot_be_read_fails_alone(score, out, tmp_path, monkeypa
     [
         ([], "PATHS: expected recordings"),
         (["a.wav", ""], "arguments: expected a path"),
-        (["a.wav", "--format", "desed,xml"], "--format: expected desed or jsonl, found 'xml'"),
+        (["a.wav", "--format", "desed,xml"], "--format: expected some of desed, csv, json"),
         (["a.wav", "--threads", "0"], "--threads: expected at least 1, found 0"),
         (["a.wav", "--hop-frames", "5"], "--hop-frames: expected --context live"),
         (["a.wav", "--hop-frames", "7", "--context", "live"], "hop: expected one of "),

@@ -1,0 +1,56 @@
+"""Label tracks of Audacity: onset, offset and text, without a header; one recording a file."""
+
+import re
+from pathlib import Path
+
+from edge_app.core.errors import SedgeError
+from edge_app.formats.exchange import Export, ExportEvent, tidy
+from edge_app.formats.rows import read_text, seconds
+from edge_app.formats.side_files import read_beside, write_beside
+from edge_app.formats.whole_file import write_whole
+
+DECIMALS = 6
+_TEXT_WITH_SCORE = re.compile(r"(.+) (0\.\d\d|1\.00)", re.DOTALL)
+
+
+def write_audacity(path: str | Path, export: Export) -> int:
+    """Write the events of one recording, the score behind the label; returns how many events were left out.
+
+    Raises SedgeError as `tidy` does, and for more than one file: a label track has no place for their names.
+    """
+    if len(export.files) > 1:
+        raise SedgeError(f"{path}: expected events of one recording, found {len(export.files)} recordings")
+    export, left_out = tidy(export, DECIMALS)
+    lines = [
+        f"{event.onset:.6f}\t{event.offset:.6f}\t{event.event_label} {event.score:.2f}\n"
+        for event in export.events
+    ]
+    write_beside(path, export)
+    write_whole(path, "".join(lines))
+    return left_out
+
+
+def read_audacity(path: str | Path) -> Export:
+    """The export in a label track and what lies beside it; the file's stem names the recording.
+
+    Points are events without length, and frequencies are passed over. Raises SedgeError, naming the line.
+    """
+    events = []
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if line.strip("\r") and not line.startswith("\\\t"):
+            events.append(_event(f"{path}, line {number}", line.removesuffix("\r"), Path(path).stem))
+    gaps, about = read_beside(path)
+    return Export(events, gaps, {}, about)
+
+
+def _event(where: str, line: str, file: str) -> ExportEvent:
+    fields = line.split("\t")
+    if len(fields) != 3:
+        raise SedgeError(f"{where}: expected onset, offset and label, found {len(fields)} fields")
+    row = dict(zip(("onset", "offset", "label"), fields, strict=True))
+    onset, offset = seconds(where, row, "onset"), seconds(where, row, "offset")
+    if onset > offset:
+        raise SedgeError(f"{where}: expected an onset before the offset, found {onset} and {offset}")
+    scored = _TEXT_WITH_SCORE.fullmatch(row["label"])
+    label, score = (scored[1], float(scored[2])) if scored else (row["label"], 1.0)
+    return ExportEvent("", file, onset, offset, label, score)

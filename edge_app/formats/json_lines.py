@@ -1,0 +1,48 @@
+"""JSON lines: one object an event, with its score."""
+
+import json
+from pathlib import Path
+
+from edge_app.core.errors import SedgeError
+from edge_app.formats.exchange import Export, ExportEvent, tidy
+from edge_app.formats.rows import read_text
+from edge_app.formats.side_files import read_beside, write_beside
+from edge_app.formats.whole_file import write_whole
+
+DECIMALS = 6
+FIELDS = ("filename", "onset", "offset", "event_label", "score")
+
+
+def write_json_lines(path: str | Path, export: Export) -> int:
+    """Write one object an event, times and scores to six decimals; returns how many events were left out.
+
+    Files without events have no place here. Raises SedgeError as `tidy` does.
+    """
+    export, left_out = tidy(export, DECIMALS)
+    write_beside(path, export)
+    write_whole(path, "".join(f"{_line(event)}\n" for event in export.events))
+    return left_out
+
+
+def read_json_lines(path: str | Path) -> Export:
+    """The export in a file and what lies beside it. Raises SedgeError, naming the line, where one is wrong."""
+    events = []
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if line.strip():
+            events.append(_event(f"{path}, line {number}", line))
+    gaps, about = read_beside(path)
+    return Export(events, gaps, {}, about)
+
+
+def _line(event: ExportEvent) -> str:
+    values = (event.file, event.onset, event.offset, event.event_label, round(event.score, DECIMALS))
+    return json.dumps(dict(zip(FIELDS, values, strict=True)))
+
+
+def _event(where: str, line: str) -> ExportEvent:
+    try:
+        found = json.loads(line)
+        name, onset, offset, label, score = (found[field] for field in FIELDS)
+        return ExportEvent("", str(name), float(onset), float(offset), str(label), float(score))
+    except (ValueError, TypeError, LookupError):
+        raise SedgeError(f"{where}: expected an object with {list(FIELDS)}, found {line!r:.80}") from None

@@ -1,0 +1,39 @@
+"""Who is recording a session: a lock that the system lets go with the process, however it ends."""
+
+import sys
+from pathlib import Path
+from typing import IO
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(handle: IO[bytes]) -> None:
+        msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _lock(handle: IO[bytes]) -> None:
+        # Not lockf: that one is shared by all of a process, and another store in this one must see the lock.
+        fcntl.flock(handle.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class SessionLock:
+    """The lock of one session, a file beside the database. Raises OSError where another holds it."""
+
+    def __init__(self, database: Path, session: int) -> None:
+        self._path = database.with_name(f"{database.name}-session-{session}.lock")
+        self._handle = self._path.open("ab")
+        try:
+            _lock(self._handle)
+        except BaseException:
+            self._handle.close()
+            raise
+
+    def release(self) -> None:
+        """Let go; the file is removed."""
+        # On Windows an open file cannot be removed, elsewhere a removed one stays locked: hence both orders.
+        if sys.platform != "win32":
+            self._path.unlink(missing_ok=True)
+        self._handle.close()
+        if sys.platform == "win32":
+            self._path.unlink(missing_ok=True)

@@ -1,0 +1,296 @@
+"""Recordings dropped here are scored one after the other, while the window stays free."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from PyQt6.QtCore import Qt, pyqtSignal
+from PyQt6.QtGui import QDragEnterEvent, QDropEvent
+from PyQt6.QtWidgets import (
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSplitter,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from edge_app.core.detect import Detector, FileDetection
+from edge_app.formats.exchange import Export
+from edge_app.views.background import Background
+from edge_app.views.batch_work import FileNews, Opened, score_recordings
+from edge_app.views.event_rows import EventRow
+from edge_app.views.event_table import FILE_COLUMNS, EventTable
+from edge_app.views.export_dialog import ExportDialog, ask_export
+from edge_app.views.file_model import UNFINISHED, FileModel, FileRow
+
+
+class Found(Protocol):
+    """Recordings that dropped files and folders stand for."""
+
+    @property
+    def recordings(self) -> Mapping[str, Path]:
+        """By the name in tables."""
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """Folders that cannot be read."""
+
+
+BuildExport = Callable[[Detector, Any, Mapping[str, FileDetection]], Export]
+"""From the detector, what `collect` found, and what was detected, by the name in tables."""
+
+
+class BatchPage(QWidget):
+    """Files on top, their events below, and at the end a sentence that says how it went.
+
+    `collect` finds the recordings in files and folders; `open_detector` opens the model, in the worker;
+    `build_export` makes an Export of what was found in recordings.
+    """
+
+    ended = pyqtSignal()
+    """The run is over, whichever way."""
+
+    def __init__(
+        self,
+        collect: Callable[[Iterable[Path]], Found],
+        open_detector: Callable[[], Detector],
+        build_export: BuildExport,
+        event_labels: Sequence[str],
+        colours: Mapping[str, str] | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._collect, self._open_detector, self._build_export = collect, open_detector, build_export
+        self._found: Found | None = None
+        self._detections: dict[str, FileDetection] = {}
+        self._detector: Detector | None = None
+        self._roots: list[Path] = []
+        self._ids = itertools.count(1)
+        self._began, self._is_cancelled = 0.0, False
+        self.files = FileModel()
+        self.table = EventTable(event_labels, FILE_COLUMNS, colours, self)
+        self.table.export_asked.connect(self.ask_export)
+        self._search = Background(self)
+        self._search.reported.connect(self._list)
+        self._search.ended.connect(self._end_search)
+        self._work = Background(self)
+        self._work.reported.connect(self._take)
+        self._work.ended.connect(self._end)
+        self.setAcceptDrops(True)
+        self._make_controls()
+        self._lay_out()
+        self._update()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether recordings are being scored."""
+        return self._work.is_running
+
+    def add(self, paths: Iterable[Path]) -> None:
+        """List the recordings in files and folders, below those that are listed."""
+        new = [path for path in paths if path not in self._roots]
+        if not new or self._search.is_running or self.is_running:
+            return
+        roots = [*self._roots, *new]
+        self._search.start(lambda report, _: report((roots, self._collect(roots))))
+        self._say(self.tr("Looking for recordings…"))
+
+    def start(self) -> None:
+        """Score every recording that is not done."""
+        if self.is_running:
+            return
+        self.files.set_stage(("failed", "cancelled"), "waiting")
+        recordings = {row.filename: row.path for row in self.files.rows if row.stage == "waiting"}
+        if not recordings:
+            return
+        self._began, self._is_cancelled = time.monotonic(), False
+        self._work.start(partial(score_recordings, self._open_detector, recordings))
+        self._say(self.tr("Opening the model…"))
+        self._update()
+
+    def cancel(self) -> None:
+        """End the run early; what is done stays."""
+        if self.is_running:
+            self._is_cancelled = True
+            self._work.cancel()
+            self._say(self.tr("Cancelling…"))
+
+    def clear(self) -> None:
+        """Forget the recordings and their events."""
+        if self.is_running:
+            return
+        self._roots, self._detections = [], {}
+        self.files.set_files([])
+        self.table.set_events([])
+        self._say(self.tr("Drop recordings or folders here, or add them with the buttons."))
+        self._update()
+
+    def export(self) -> Export:
+        """The events of the recordings that are done."""
+        if self._detector is None or self._found is None:
+            return Export()
+        return self._build_export(self._detector, self._found, self._detections)
+
+    def ask_export(self) -> ExportDialog:
+        """Ask where to write the events of the recordings that are done."""
+        export = self.export()
+        return ask_export(lambda: export, self.tr("events"), self)
+
+    def set_colours(self, colours: Mapping[str, str]) -> None:
+        """The colour of each label as "#rrggbb", from now on."""
+        self.table.set_colours(colours)
+
+    def close_threads(self) -> None:
+        """Cancel, and end the threads of this page."""
+        self._search.close()
+        self._work.close()
+
+    def dragEnterEvent(self, a0: QDragEnterEvent | None) -> None:  # noqa: N802
+        """Take files from another program."""
+        mime = a0.mimeData() if a0 else None
+        if a0 and mime and mime.hasUrls() and not self.is_running:
+            a0.acceptProposedAction()
+
+    def dropEvent(self, a0: QDropEvent | None) -> None:  # noqa: N802
+        """List what was dropped."""
+        mime = a0.mimeData() if a0 else None
+        if a0 and mime:
+            self.add(Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile())
+            a0.acceptProposedAction()
+
+    def _make_controls(self) -> None:
+        self.add_files = self._button(self.tr("Add files…"), self.tr("Choose recordings to score"))
+        self.add_folder = self._button(
+            self.tr("Add folder…"), self.tr("Choose a folder of recordings to score")
+        )
+        self.begin = self._button(self.tr("▶ Score"), self.tr("Score the recordings that are not done"))
+        self.stop = self._button(self.tr("■ Cancel"), self.tr("Cancel scoring; what is done stays"))
+        self.empty = self._button(self.tr("Clear"), self.tr("Take all recordings off the list"))
+        self.add_files.clicked.connect(self._ask_files)
+        self.add_folder.clicked.connect(self._ask_folder)
+        self.begin.clicked.connect(self.start)
+        self.stop.clicked.connect(self.cancel)
+        self.empty.clicked.connect(self.clear)
+        self.message = QLabel(self.tr("Drop recordings or folders here, or add them with the buttons."), self)
+        self.message.setWordWrap(True)
+        self.message.setAccessibleName(self.tr("How far scoring is"))
+        self.progress = QProgressBar(self)
+        self.progress.setAccessibleName(self.tr("Recordings done"))
+        self.progress.setFormat(self.tr("%v of %m recordings"))
+
+    def _button(self, text: str, explanation: str) -> QPushButton:
+        button = QPushButton(text, self)
+        button.setToolTip(explanation)
+        button.setAccessibleName(explanation)
+        return button
+
+    def _lay_out(self) -> None:
+        self.file_view = QTableView(self)
+        self.file_view.setAccessibleName(self.tr("Recordings"))
+        self.file_view.setModel(self.files)
+        self.file_view.setShowGrid(False)
+        self.file_view.setWordWrap(False)
+        self.file_view.setTabKeyNavigation(False)
+        self.file_view.setSelectionBehavior(QTableView.SelectionBehavior.SelectRows)
+        rows, titles = self.file_view.verticalHeader(), self.file_view.horizontalHeader()
+        if rows is not None and titles is not None:  # an empty header counts as false
+            rows.hide()
+            titles.setStretchLastSection(True)
+        for column, width in enumerate((380, 110, 70)):
+            self.file_view.setColumnWidth(column, width)
+        bar = QHBoxLayout()
+        for button in (self.add_files, self.add_folder, self.empty, self.begin, self.stop):
+            bar.addWidget(button)
+        bar.addWidget(self.progress, 1)
+        both = QSplitter(Qt.Orientation.Vertical, self)
+        both.addWidget(self.file_view)
+        both.addWidget(self.table)
+        both.setStretchFactor(1, 1)
+        layout = QVBoxLayout(self)
+        layout.addLayout(bar)
+        layout.addWidget(self.message)
+        layout.addWidget(both, 1)
+
+    def _ask_files(self) -> None:
+        names, _ = QFileDialog.getOpenFileNames(self, self.tr("Recordings to score"))
+        self.add(map(Path, names))
+
+    def _ask_folder(self) -> None:
+        name = QFileDialog.getExistingDirectory(self, self.tr("Folder of recordings to score"))
+        if name:
+            self.add([Path(name)])
+
+    def _list(self, answer: tuple[list[Path], Found]) -> None:
+        self._roots, found = answer
+        self._found = found
+        known = {row.filename: row for row in self.files.rows}
+        rows = [known.get(name) or FileRow(name, path) for name, path in found.recordings.items()]
+        rows += [FileRow(name, Path(name), "failed", error=error) for name, error in found.failures.items()]
+        self.files.set_files(rows)
+
+    def _end_search(self, failure: str) -> None:
+        waiting = self.tr("Recordings that wait to be scored: {count}.").format(
+            count=self.files.count("waiting")
+        )
+        self._say(failure or waiting)
+        self._update()
+
+    def _take(self, news: Any) -> None:
+        if isinstance(news, Opened):
+            self._detector = news.detector
+            self._say(self.tr("Scoring with {runtime}").format(runtime=news.detector.runtime_text))
+        elif isinstance(news, FileNews):
+            self.files.take(news)
+            if news.detection is not None:
+                self._detections[news.filename] = news.detection
+                self._show_events(news.filename, news.detection)
+            if news.stage != "working":
+                self._update()
+
+    def _show_events(self, filename: str, detection: FileDetection) -> None:
+        for event in detection.events:
+            label, onset, offset = event.event_label, event.onset, event.offset
+            row = EventRow(next(self._ids), label, onset, offset, event.score, source=filename)
+            self.table.take(row)
+
+    def _end(self, failure: str) -> None:
+        self.files.set_stage(UNFINISHED, "cancelled")
+        self._say(self._closing_text(failure))
+        self._update()
+        self.ended.emit()
+
+    def _closing_text(self, failure: str) -> str:
+        failed, left = self.files.count("failed"), self.files.count("cancelled")
+        n_events = sum(len(detection.events) for detection in self._detections.values())
+        parts = [
+            failure or (self.tr("Cancelled.") if self._is_cancelled else self.tr("Done.")),
+            self.tr("Recordings scored: {done}; events: {events}; {seconds:.1f} s.").format(
+                done=self.files.count("done"), events=n_events, seconds=time.monotonic() - self._began
+            ),
+        ]
+        if failed:
+            parts.append(self.tr("Failed: {failed}; the list says why.").format(failed=failed))
+        if left:
+            parts.append(self.tr("Not scored: {left}; Score goes on with them.").format(left=left))
+        return " ".join(parts)
+
+    def _update(self) -> None:
+        is_running, n_files = self.is_running, len(self.files.rows)
+        self.progress.setMaximum(max(1, n_files))
+        self.progress.setValue(self.files.count("done", "failed"))
+        self.progress.setVisible(n_files > 0)
+        self.stop.setEnabled(is_running)
+        self.begin.setEnabled(not is_running and self.files.count("waiting", "failed", "cancelled") > 0)
+        for button in (self.add_files, self.add_folder):
+            button.setEnabled(not is_running)
+        self.empty.setEnabled(not is_running and n_files > 0)
+
+    def _say(self, text: str) -> None:
+        self.message.setText(text)

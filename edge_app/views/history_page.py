@@ -1,0 +1,216 @@
+"""What was heard before: sessions, their events, and the review of one event after the other."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+from PyQt6.QtCore import QModelIndex, Qt, pyqtSignal
+from PyQt6.QtWidgets import (
+    QAbstractItemView,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QPushButton,
+    QSplitter,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from edge_app.formats.exchange import Export
+from edge_app.store.database import Store
+from edge_app.store.export import export_events
+from edge_app.store.queries import EventFilter
+from edge_app.store.records import Review
+from edge_app.views.clip_player import ClipPlayer
+from edge_app.views.event_rows import EventRow, stored_row
+from edge_app.views.event_table import EventTable
+from edge_app.views.export_dialog import ExportDialog, ask_export
+from edge_app.views.review import ReviewPanel
+from edge_app.views.session_model import SessionModel, SessionRow
+from edge_app.views.store_thread import StoreThread
+
+SOURCE_COLUMN = 3
+MOST_EVENTS = 10_000
+"""Of all sessions together, the newest so many events are shown."""
+
+
+def load_sessions(store: Store) -> list[SessionRow]:
+    """The sessions, the newest first, each with the number of its events."""
+    return [
+        SessionRow(record, store.count_events(EventFilter(session=record.id))) for record in store.sessions()
+    ]
+
+
+def load_events(store: Store, session: int | None) -> list[EventRow]:
+    """The events of a session, or the newest of all."""
+    sessions = {record.id: record for record in store.sessions(None if session is None else [session])}
+    limit = MOST_EVENTS if session is None else None
+    records = store.events(EventFilter(session=session, order="newest", limit=limit))
+    return [
+        stored_row(record, sessions[record.session].sample_rate, sessions[record.session].source)
+        for record in records
+        if record.session in sessions
+    ]
+
+
+def load_export(path: Path, session: int | None) -> Export:
+    """The events and gaps of a session of the store at that path, or of all."""
+    with Store(path) as store:
+        return export_events(store, None if session is None else [session])
+
+
+class HistoryPage(QWidget):
+    """Sessions on the left, events of the chosen one on the right, the chosen event below.
+
+    `labels` are the labels that the filter offers. Reviews are written to the store beside the window's work.
+    """
+
+    reviewed = pyqtSignal(int, str, str)
+    """An event's number in the store, its verdict and its note, once asked for."""
+
+    def __init__(
+        self,
+        store_path: Path,
+        event_labels: Sequence[str],
+        colours: Mapping[str, str] | None = None,
+        player: ClipPlayer | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.store = StoreThread(store_path, self)
+        self.store.failed.connect(self._say)
+        self.sessions = SessionModel()
+        self.table = EventTable(event_labels, colours=colours, parent=self)
+        self.review = ReviewPanel(player, self)
+        self.review.add_shortcuts(self)
+        self._session: int | None = None
+        self._judged = 0
+        self._make_session_view()
+        self._lay_out()
+        self.table.selected.connect(self.review.show_event)
+        self.table.activated.connect(lambda _row: self.review.play.click())
+        self.table.export_asked.connect(self.ask_export)
+        self.review.reviewed.connect(self._review)
+        self.review.step_asked.connect(self._go_on)
+
+    def refresh(self) -> None:
+        """Read the sessions again, and the events of the chosen one."""
+        self.store.ask(load_sessions, self._show_sessions)
+
+    def set_colours(self, colours: Mapping[str, str]) -> None:
+        """The colour of each label as "#rrggbb", from now on."""
+        self.table.set_colours(colours)
+
+    def show_session(self, session: int | None) -> None:
+        """Show the events of a session, or the newest of all."""
+        self._session = session
+        self.store.ask(
+            lambda store: (session, load_events(store, session)),
+            self._show_events,
+        )
+
+    def ask_export(self) -> ExportDialog:
+        """Ask where to write the events of the chosen session, or of all."""
+        session = self._session
+        stem = self.tr("events") if session is None else self.tr("session-{number}").format(number=session)
+        return ask_export(partial(load_export, self.store.path, session), stem, self)
+
+    def close_threads(self) -> None:
+        """Write what is unsaved, and end the threads of this page."""
+        self.review.close_player()
+        self.store.close()
+
+    def _make_session_view(self) -> None:
+        self.session_view = QTableView(self)
+        self.session_view.setAccessibleName(self.tr("Sessions"))
+        self.session_view.setModel(self.sessions)
+        self.session_view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.session_view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.session_view.setTabKeyNavigation(False)
+        self.session_view.setShowGrid(False)
+        self.session_view.setWordWrap(False)
+        for column, width in enumerate((138, 60, 55, 100, 85)):
+            self.session_view.setColumnWidth(column, width)
+        rows, titles = self.session_view.verticalHeader(), self.session_view.horizontalHeader()
+        if rows is not None and titles is not None:  # an empty header counts as false
+            rows.hide()
+            titles.setSectionResizeMode(SOURCE_COLUMN, QHeaderView.ResizeMode.Stretch)
+            titles.setHighlightSections(False)
+        selection = self.session_view.selectionModel()
+        if selection is not None:
+            selection.currentRowChanged.connect(self._choose)
+
+    def _lay_out(self) -> None:
+        self.again = QPushButton(self.tr("Refresh"), self)
+        self.again.setAccessibleName(self.tr("Read the history again"))
+        self.again.clicked.connect(self.refresh)
+        self.message = QLabel(self)
+        self.message.setObjectName("banner")
+        self.message.setWordWrap(True)
+        self.message.setAccessibleName(self.tr("Message"))
+        self.message.hide()
+        bar = QHBoxLayout()
+        bar.addWidget(QLabel(self.tr("Sessions"), self))
+        bar.addStretch(1)
+        bar.addWidget(self.again)
+        left = QWidget(self)
+        left_layout = QVBoxLayout(left)
+        left_layout.setContentsMargins(0, 0, 0, 0)
+        left_layout.addLayout(bar)
+        left_layout.addWidget(self.session_view)
+        right = QSplitter(Qt.Orientation.Vertical, self)
+        right.addWidget(self.table)
+        right.addWidget(self.review)
+        right.setStretchFactor(0, 1)
+        both = QSplitter(Qt.Orientation.Horizontal, self)
+        both.addWidget(left)
+        both.addWidget(right)
+        both.setStretchFactor(1, 1)
+        both.setSizes([440, 840])
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.message)
+        layout.addWidget(both, 1)
+
+    def _show_sessions(self, rows: list[SessionRow]) -> None:
+        self.message.hide()
+        self.sessions.set_sessions(rows)
+        place = self.sessions.row_of(self._session)
+        if place is None:
+            self.table.set_events([])
+        else:
+            self.session_view.selectRow(place)
+
+    def _choose(self, current: QModelIndex) -> None:
+        if current.isValid():
+            self.show_session(self.sessions.session_at(current.row()).id)
+
+    def _show_events(self, answer: tuple[int | None, list[EventRow]]) -> None:
+        session, rows = answer
+        if session != self._session:  # another one has been chosen meanwhile
+            return
+        chosen = self.table.current()
+        self.table.set_events(rows)
+        if chosen is not None:
+            self.table.select(chosen.id)
+
+    def _review(self, event: int, verdict: str, note: str) -> None:
+        checked = cast(Review, verdict)
+        self._judged = event
+        self.store.ask(lambda store: store.review(event, checked, note))
+        for row in self.table.model.events():
+            if row.id == event:
+                self.table.take(replace(row, review=verdict, note=note))
+                break
+        self.reviewed.emit(event, verdict, note)
+
+    def _go_on(self, by: int) -> None:
+        current = self.table.current()
+        if current is not None and current.id == self._judged:  # else the filter has gone on already
+            self.table.view.step(by)
+
+    def _say(self, text: str) -> None:
+        self.message.setText(text)
+        self.message.show()

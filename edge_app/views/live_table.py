@@ -1,0 +1,66 @@
+"""The table of the events of the run that goes on, below the timeline; what is chosen in one is chosen in the other."""
+
+from datetime import UTC, datetime, timedelta
+
+from PyQt6.QtCore import QObject
+
+from edge_app.stream.snapshot import LaneItem, Snapshot
+from edge_app.views.event_rows import EventRow
+from edge_app.views.event_table import EventTable
+from edge_app.views.timeline import Timeline
+
+
+class LiveTable(QObject):
+    """Keeps a table as the snapshots are; provisional events are not listed."""
+
+    def __init__(self, table: EventTable, timeline: Timeline, sample_rate: int) -> None:
+        super().__init__(table)
+        self.table = table
+        self._timeline = timeline
+        self._sample_rate = sample_rate
+        self._source = ""
+        self._started_at = datetime.now(UTC)
+        self._items: tuple[LaneItem, ...] = ()
+        self._listed: dict[int, LaneItem] = {}
+        timeline.event_selected.connect(self._select_row)
+        table.selected.connect(self._select_item)
+
+    def restart(self, source: str) -> None:
+        """Another run begins: the table is empty."""
+        self._source, self._started_at = source, datetime.now(UTC)
+        self._items, self._listed = (), {}
+        self.table.set_events([])
+
+    def show_snapshot(self, snapshot: Snapshot) -> None:
+        """List what is new; what is listed already costs nothing."""
+        if snapshot.items is self._items:
+            return
+        self._items = snapshot.items
+        for item in snapshot.items:
+            if item.state in ("confirmed", "closed") and self._listed.get(item.id) != item:
+                self._listed[item.id] = item
+                self.table.take(self._row(item))
+
+    def _row(self, item: LaneItem) -> EventRow:
+        onset_s = item.onset_sample / self._sample_rate
+        return EventRow(
+            id=item.id,
+            event_label=item.event_label,
+            onset=onset_s,
+            offset=item.offset_sample / self._sample_rate,
+            peak=item.score,
+            at=self._started_at + timedelta(seconds=onset_s),
+            source=self._source,
+            state="closed" if item.state == "closed" else "open",
+            cut=item.cut,
+        )
+
+    def _select_row(self, item: LaneItem | None) -> None:
+        current = self.table.current()
+        if item is not None and (current is None or current.id != item.id):
+            self.table.select(item.id)
+
+    def _select_item(self, row: EventRow | None) -> None:
+        selected = self._timeline.selected
+        if row is not None and row.id in self._listed and (selected is None or selected.id != row.id):
+            self._timeline.select(self._listed[row.id])

@@ -1,0 +1,155 @@
+"""Spectrogram and lanes on one canvas, with one axis of time."""
+
+from PyQt6.QtCore import QPointF, pyqtSignal
+from PyQt6.QtGui import QColor, QFontMetrics
+from PyQt6.QtWidgets import QVBoxLayout, QWidget
+
+from edge_app.core.bundle import BundleManifest
+from edge_app.core.events import FRAME_S
+from edge_app.stream.snapshot import LaneItem, Snapshot
+from edge_app.views.canvas import Canvas
+from edge_app.views.lanes import Lanes
+from edge_app.views.spectrogram import Spectrogram
+from edge_app.views.theme import Theme
+
+VIEWS_S = (10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+AXIS_PARTS = 4
+AXIS_PAD = 16
+NO_FRAMES = 2**62  # asks for none at all
+
+
+class Timeline(QWidget):
+    """The picture of the last `view_s` seconds; frozen, it stays where it is while detection goes on."""
+
+    event_selected = pyqtSignal(object)
+    """A LaneItem, or None."""
+
+    def __init__(self, manifest: BundleManifest, theme: Theme, view_s: float) -> None:
+        super().__init__()
+        settings = manifest.log_mel
+        self.canvas = Canvas()
+        self.spectrogram = Spectrogram(settings.n_mels, settings.f_min, settings.f_max, view_s, theme)
+        self.lanes = Lanes(manifest.event_labels, settings.sample_rate, view_s, theme)
+        self._sample_rate = settings.sample_rate
+        self.view_s = view_s
+        self.now_s = 0.0
+        self.is_frozen = False
+        self.selected: LaneItem | None = None
+        self._compose()
+        self.set_theme(theme)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take a theme's colours."""
+        self.canvas.setBackground(QColor(theme.canvas))
+        self.spectrogram.set_theme(theme)
+        self.lanes.set_theme(theme)
+
+    def set_view(self, view_s: float) -> None:
+        """Show another length of time, in seconds."""
+        self.view_s = view_s
+        self.spectrogram.set_view(view_s)
+        self.lanes.set_view(view_s)
+        self._place()
+        self._write_ticks()
+
+    def zoom(self, steps: int) -> None:
+        """Show less time (1) or more (-1)."""
+        nearest = min(range(len(VIEWS_S)), key=lambda i: abs(VIEWS_S[i] - self.view_s))
+        self.set_view(VIEWS_S[min(max(nearest - steps, 0), len(VIEWS_S) - 1)])
+
+    def set_frozen(self, is_frozen: bool) -> None:
+        """Hold the picture, with the session's clock under it, or follow again."""
+        self.is_frozen = is_frozen
+        self._write_ticks()
+
+    @property
+    def wanted_frame(self) -> int:
+        """Absolute frame from which on it needs log-mel columns."""
+        if self.is_frozen:
+            return NO_FRAMES
+        return max(self.spectrogram.end_frame, int((self.now_s - self.view_s) / FRAME_S), 0)
+
+    def show_snapshot(self, snapshot: Snapshot) -> None:
+        """Draw a snapshot, unless it is frozen."""
+        if self.is_frozen:
+            return
+        self.now_s = snapshot.now_sample / self._sample_rate
+        self.spectrogram.push(snapshot.log_mel_first, snapshot.log_mel)
+        self.lanes.show(snapshot)
+        self._place()
+
+    def clear(self) -> None:
+        """Forget everything: another run begins at 0."""
+        self.select(None)
+        self.set_frozen(False)
+        self.now_s = 0.0
+        self.set_view(self.view_s)
+
+    def select(self, item: LaneItem | None) -> None:
+        """Outline an event, and box its time in the spectrogram."""
+        self.selected = self.lanes.select(item.id if item else None)
+        rate = self._sample_rate
+        self.spectrogram.select((item.onset_sample / rate, item.offset_sample / rate) if item else None)
+        self.event_selected.emit(self.selected)
+
+    def step(self, step: int) -> None:
+        """Go to the next event (1) or the one before (-1)."""
+        target = self._neighbour(step)
+        if target:
+            self.select(target)
+
+    def _neighbour(self, step: int) -> LaneItem | None:
+        items = self.lanes.items
+        ids = [item.id for item in items]
+        if self.selected is None or self.selected.id not in ids:
+            return (items[0] if step > 0 else items[-1]) if items else None
+        place = ids.index(self.selected.id) + step
+        return items[place] if 0 <= place < len(items) else None
+
+    def _compose(self) -> None:
+        self.canvas.addItem(self.spectrogram.plot, row=0, col=0)
+        self.canvas.addItem(self.lanes.plot, row=1, col=0)
+        self.canvas.ci.layout.setRowStretchFactor(0, 2)
+        self.canvas.ci.layout.setRowStretchFactor(1, 3)
+        self.canvas.setAccessibleName(self.tr("Timeline: spectrogram and one lane for each label"))
+        self.canvas.can_step = lambda step: self._neighbour(step) is not None
+        self.canvas.stepped.connect(self.step)
+        self.canvas.clicked.connect(self._click)
+        metrics = QFontMetrics(self.font())
+        names = [f"{name} (off)" for name in self.lanes.lane_names()] + ["500 Hz"]
+        width = max(map(metrics.horizontalAdvance, names)) + AXIS_PAD
+        for plot in (self.spectrogram.plot, self.lanes.plot):
+            plot.getAxis("left").setWidth(width)
+        self.lanes.plot.getAxis("bottom").setHeight(metrics.height() + 8)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.canvas)
+        self._write_ticks()
+
+    def _place(self) -> None:
+        self.spectrogram.place(self.now_s)
+        self.lanes.place(self.now_s)
+
+    def _write_ticks(self) -> None:
+        places = [-self.view_s * part / AXIS_PARTS for part in range(AXIS_PARTS, -1, -1)]
+        texts = [self._tick_text(place) for place in places]
+        self.lanes.plot.getAxis("bottom").setTicks([list(zip(places, texts, strict=True))])
+
+    def _tick_text(self, place_s: float) -> str:
+        if self.is_frozen:
+            time_s = self.now_s + place_s
+            return session_clock(time_s) if time_s >= 0 else ""
+        return f"−{-place_s:g} s" if place_s else self.tr("now")
+
+    def _click(self, scene_place: QPointF) -> None:
+        view_box = self.lanes.plot.getViewBox()
+        if view_box.sceneBoundingRect().contains(scene_place):
+            place = view_box.mapSceneToView(scene_place)
+            self.select(self.lanes.item_at(self.now_s + place.x(), place.y()))
+
+
+def session_clock(time_s: float) -> str:
+    """Seconds since the start as minutes and seconds, with hours where there are any."""
+    minutes, seconds = divmod(int(time_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes:02d}:{seconds:02d}"
