@@ -111,6 +111,10 @@ def add_table(window: MainWindow) -> LiveTable:
         if is_listening:
             events.restart(window.picker.choice.text)
 
+    export = window.actions_by_name["export"]
+    events.table.export_asked.connect(export.trigger)
+    export.changed.connect(lambda: events.table.export.setVisible(export.isEnabled()))
+    events.table.export.setVisible(export.isEnabled())
     window.show_below(events.table)
     window.theme_changed.connect(dress)
     window.listening_changed.connect(restart)

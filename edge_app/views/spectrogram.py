@@ -18,7 +18,7 @@ from edge_app.views.palette import heat_table
 from edge_app.views.theme import Theme
 
 MAX_COLUMNS = 1500  # about the width of a window: more would only be thrown away in painting
-TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000)
+TICKS_HZ = (250, 1000, 2000, 4000, 8000)  # far enough apart for the names in a low window
 
 
 class ScrollingImage:
