@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,13 +14,11 @@ import tyro
 
 from edge_app.commands.detector import RuntimeOption, open_detector
 from edge_app.core.audio import SAMPLE_RATES_HZ
-from edge_app.core.detect import Detector
 from edge_app.core.errors import EXIT_DONE, SedgeError
 from edge_app.core.runtimes import runtime_text
 from edge_app.stream.engine import Engine
 from edge_app.stream.messages import EventNews, GapNews, News, Summary, as_json
 from edge_app.stream.microphone import RECONNECT_S, MicrophoneSource
-from edge_app.stream.quiet import quiet_libraries
 from edge_app.stream.sources import RAW_RATE, FileSource, Source, StdinSource
 
 DESCRIPTION = """Find sound events as they happen. Ctrl-C ends it; a summary follows.
@@ -68,14 +66,9 @@ def main(argv: list[str]) -> int:
     args = tyro.cli(ListenArgs, args=argv, prog="sedge listen", description=DESCRIPTION)
     _check(args)
     detector = open_detector(args.bundle, args.runtime, "live", args.threads, args.hop_frames)
-    with quiet_libraries() if args.source == "mic" else nullcontext():
-        return _listen(args, detector)
-
-
-def _listen(args: ListenArgs, detector: Detector) -> int:
-    source, name = _open_source(args), detector.bundle.manifest.name
+    source = _open_source(args)
     with Engine(source, detector, args.duration) as engine, _stopping_on_signals(engine):
-        _notify(f"listening to {source.name} with {name}, {detector.runtime_text}")
+        _notify(f"listening to {source.name} with {detector.bundle.manifest.name}, {detector.runtime_text}")
         for news in engine:
             line = as_json(news) if args.format == "jsonl" else as_text(news)
             if line:
