@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,7 +28,6 @@ from edge_app.core.runtimes import runtime_text
 from edge_app.stream.engine import Engine
 from edge_app.stream.messages import EventNews, GapNews, News, Summary, as_json
 from edge_app.stream.microphone import RECONNECT_S, MicrophoneSource
-from edge_app.stream.quiet import quiet_libraries
 from edge_app.stream.sources import RAW_RATE, FileSource, Source, StdinSource
 
 DESCRIPTION = """Find sound events as they happen. Ctrl-C ends it; a summary follows.
@@ -95,8 +94,7 @@ def main(argv: list[str]) -> int:
     _check(args)
     receivers = _receivers(args)
     detector = open_detector(args.bundle, args.runtime, "live", args.threads, args.hop_frames)
-    with quiet_libraries() if args.source == "mic" else nullcontext():
-        return _listen(args, detector, receivers)
+    return _listen(args, detector, receivers)
 
 
 def _listen(args: ListenArgs, detector: Detector, receivers: Sequence[Receiver]) -> int:

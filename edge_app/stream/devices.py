@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.core.errors import DeviceError
+from edge_app.stream.quiet import quiet_libraries
 
 LOOPBACK_WORDS = (
     "monitor of",
@@ -59,7 +60,8 @@ class InputDevice:
 
 
 def portaudio() -> ModuleType:
-    """The sounddevice module; raises DeviceError where the PortAudio library or the module is missing."""
+    """The sounddevice module, which starts PortAudio; raises DeviceError where the library or the module is missing."""
+    quiet_libraries()
     try:
         import sounddevice
     except OSError as error:

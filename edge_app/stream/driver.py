@@ -17,6 +17,7 @@ NO_ANSWER = (
     f"the sound system: expected an answer within {PATIENCE_S:g} s, found none; "
     "restart it (on Linux the sound server), or take the device out and put it in again"
 )
+_MOST_STUCK = 3  # calls without an answer, before the sound system counts as dead
 _MOST_CHANNELS = 2  # a sound server offers dozens, and fills them with copies
 
 Result = TypeVar("Result")
@@ -56,7 +57,7 @@ class PortAudioDriver:
     """PortAudio through sounddevice."""
 
     def __init__(self) -> None:
-        self._stuck: threading.Thread | None = None
+        self._left: list[threading.Thread] = []
 
     def find(self, name: str | None) -> InputDevice:
         """The device of that name, or the default one."""
@@ -71,25 +72,35 @@ class PortAudioDriver:
         self._patiently(stream.close)
 
     def refresh(self) -> None:
-        """Start PortAudio anew: its list of devices is frozen otherwise."""
-        self._patiently(_restart)
+        """Start PortAudio anew: its list of devices is frozen otherwise.
+
+        Not while a call is still out, such as to close a stream whose sound server has gone: that would wait for it.
+        The server's successor goes by the same name, and is found all the same.
+        """
+        if not self._stuck():
+            self._patiently(_restart)
 
     def _patiently(
         self, operation: Callable[[], Result], too_late: Callable[[Result], None] = lambda _: None
     ) -> Result:
         """Do it in a thread that may be left behind; `too_late` undoes a result that comes after all."""
-        if self._stuck and self._stuck.is_alive():
+        if len(self._stuck()) >= _MOST_STUCK:
             raise DeviceError(NO_ANSWER)
         call = _Call(operation, too_late)
         call.join(PATIENCE_S)
         if call.give_up():
-            self._stuck = call
+            self._left.append(call)
             # At exit, PortAudio would wait for the same answer.
             atexit.unregister(portaudio()._exit_handler)
             raise DeviceError(NO_ANSWER)
         if call.error:
             raise call.error
         return call.results[0]
+
+    def _stuck(self) -> list[threading.Thread]:
+        """Calls that were left behind and still wait for their answer."""
+        self._left = [call for call in self._left if call.is_alive()]
+        return self._left
 
 
 class _Call(threading.Thread, Generic[Result]):

@@ -2,36 +2,24 @@
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 _STDERR = 2
 
 
-@contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Within, only Python writes to the error stream.
+def quiet_libraries() -> None:
+    """From now on, only Python writes to the error stream of this process.
 
-    PortAudio and ALSA tell of every failed call there, and one whose device has vanished fails as often as it is made.
+    PortAudio tells of every failed call there. One thread of it whose device has vanished fails as fast as it can, to
+    the end of the process where the sound server no longer answers: gigabytes a minute.
     """
     if not _is_own_stderr():
-        yield
         return
     former, kept = sys.stderr, os.dup(_STDERR)
     former.flush()
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, _STDERR)
     os.close(nowhere)
-    sys.stderr = os.fdopen(
-        kept, "w", buffering=1, encoding=former.encoding, errors=former.errors, closefd=False
-    )
-    try:
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(kept, _STDERR)
-        sys.stderr = former
-        os.close(kept)
+    sys.stderr = os.fdopen(kept, "w", buffering=1, encoding=former.encoding, errors=former.errors)
 
 
 def _is_own_stderr() -> bool:
