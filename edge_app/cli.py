@@ -25,6 +25,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "find events as they happen, on a microphone, a file or a pipe",
     ),
     "demo": ("edge_app.commands.demo:main", "hear it work: a bundled recording through the live engine"),
+    "app": ("edge_app.commands.app:main", "the desktop app: live events on a timeline"),
+    "export": ("edge_app.commands.export:main", "write kept sessions as tables for other programs"),
     "devices": ("edge_app.commands.devices:main", "list the microphones and other inputs"),
     "doctor": (
         "edge_app.commands.doctor:main",
