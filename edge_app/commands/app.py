@@ -58,8 +58,8 @@ def main(argv: list[str]) -> int:
     setup = setup_of(args)
     from edge_app.views.application import run_app
 
-    with quiet_libraries():
-        return run_app(setup)
+    quiet_libraries()
+    return run_app(setup)
 
 
 def check_args(args: AppArgs) -> None:

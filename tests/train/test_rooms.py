@@ -46,7 +46,7 @@ def test_high_frequencies_decay_faster_than_low_ones(seed: int):
     assert HIGH_DECAY[0] <= room.high_rt60_s / room.rt60_s <= HIGH_DECAY[1]
     responses = [impulse_response(room, 0.0, RATE, rng) for _ in range(4)]
     high = np.mean([decay_s(response, 4_000, 7_000) for response in responses])
-    assert abs(high / room.high_rt60_s - 1) < 0.2
+    assert abs(high / room.high_rt60_s - 1) < 0.25
     assert high < np.mean([decay_s(response, 125, 350) for response in responses])
 
 
