@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("edge_app.commands.demo:main", "hear it work: a bundled recording through the live engine"),
     "app": ("edge_app.commands.app:main", "the desktop app: live events on a timeline"),
     "export": ("edge_app.commands.export:main", "write kept sessions as tables for other programs"),
+    "replay": ("edge_app.commands.replay:main", "hear a kept session once more, and compare with live"),
     "devices": ("edge_app.commands.devices:main", "list the microphones and other inputs"),
     "doctor": (
         "edge_app.commands.doctor:main",
@@ -67,6 +68,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "bench-accuracy": ("benchmarks.accuracy:main", "score a validation set both ways: clip and live"),
     "bench-latency": ("benchmarks.latency:main", "time a live step against recomputing the window"),
+    "bench-app": ("benchmarks.live_app:main", "measure the desktop app: cost, delay to the screen, stalls"),
     "bench-throughput": ("benchmarks.throughput:main", "time the scoring of files and of a live stream"),
     "bench-fused": ("benchmarks.fused:main", "time the fused graph in every precision, beside the baseline"),
     "bench-memory": ("benchmarks.memory:main", "measure peak memory on long recordings"),

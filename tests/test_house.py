@@ -28,6 +28,25 @@ ALLOWED_IMPORTS = {
     "edge_app/stream": {"numpy", "sounddevice", "soundfile", "soxr", "edge_app.core"},
     "edge_app/formats": {"numpy", "edge_app.core"},
     "edge_app/store": {"platformdirs", "numpy", "pydantic", "soundfile", "edge_app.core", "edge_app.formats"},
+    "edge_app/actions": {"edge_app", "edge_app.core"},
+    "edge_app/scoring": {"numpy", "edge_app", "edge_app.core", "edge_app.formats"},
+    "edge_app/sessions": {
+        *("numpy", "pydantic", "soundfile", "edge_app"),
+        *("edge_app.core", "edge_app.formats", "edge_app.store", "edge_app.stream"),
+    },
+    "edge_app/views": {
+        *(
+            "numpy",
+            "pydantic",
+            "soundfile",
+            "PyQt6",
+            "pyqtgraph",
+            "edge_app",
+            "edge_app.core",
+            "edge_app.stream",
+        ),
+        *("edge_app.formats", "edge_app.store", "edge_app.scoring", "edge_app.sessions", "edge_app.actions"),
+    },
     "train/models": {"torch", "jaxtyping", "pydantic"},
 }
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 import edge_app
 from edge_app.commands.detector import RuntimeOption, open_detector
-from edge_app.commands.listen import as_text
+from edge_app.commands.news_text import as_text
 from edge_app.core.errors import EXIT_DONE
 from edge_app.core.events import Event
 from edge_app.formats.desed_tsv import read_events

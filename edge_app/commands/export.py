@@ -8,9 +8,8 @@ from typing import Annotated, Literal
 import tyro
 
 from edge_app.core.errors import EXIT_DONE, SedgeError
-from edge_app.core.events import FRAME_S
-from edge_app.formats.frame_scores import write_stretches
-from edge_app.formats.registry import WRITERS
+from edge_app.formats.export_files import Written, write_export
+from edge_app.formats.registry import EVENT_FORMATS
 from edge_app.store.database import Store
 from edge_app.store.export import export_events
 from edge_app.store.places import database_path
@@ -24,18 +23,19 @@ class ExportArgs:
     """Write what `sedge listen --store` or the app has kept as a table.
 
     What could not be heard is in the table where its format has a place for it, and else beside it in
-    FILE's name with .not_analysed.tsv. Exit status: 0 done, 1 damaged store, 2 wrong use.
+    FILE's name with .not_analysed.tsv; marks so with .marks.tsv. Exit status: 0 done, 1 damaged store, 2 wrong use.
     """
 
     session: Annotated[int | None, tyro.conf.Positional, tyro.conf.arg(metavar="SESSION")] = None
     """Number of the session; without it and without --all, the sessions are listed."""
     all: bool = False
-    """Every session in one table."""
+    """Every session: in one table, or for formats of one recording a file in a file each, named after it."""
     store: Annotated[Path | None, tyro.conf.arg(metavar="DB")] = None
     """The file in which they are kept; without it, the app's own."""
     format: FormatName = "csv"
     """desed: DESED's table of events. audacity: a label track. raven: a selection table. frame-scores: the score of
-    every label in every frame, zeros where nothing was heard; one session, if its scores were kept."""
+    every label in every frame, zeros where nothing was heard, of sessions whose scores were kept. json: everything but
+    these."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """File to write."""
 
@@ -53,37 +53,25 @@ def main(argv: list[str]) -> int:
             )
         if args.out is None:
             raise SedgeError("--out: expected a file to write, found none")
-        if args.format == "frame-scores":
-            told = _write_scores(store, args.session, args.out)
-        else:
-            told = _write_events(store, args.session, args.format, args.out)
-    print(f"sedge: {told}", file=sys.stderr)
+        export = export_events(store, None if args.session is None else [args.session])
+        written = write_export(args.out, args.format, export)
+    print(f"sedge: {_told(args.format, written, len(export.durations))}", file=sys.stderr)
     return EXIT_DONE
 
 
-def _write_events(store: Store, session: int | None, format_name: str, out: Path) -> str:
-    """Write events of one session or all, and say how many."""
-    export = export_events(store, None if session is None else [session])
-    left_out = WRITERS[format_name](out, export)
-    words = f"; {left_out} left out, as {format_name} has no place for them" if left_out else ""
-    return f"{out}: {len(export.events) - left_out} events of {len(export.durations)} sessions{words}"
-
-
-def _write_scores(store: Store, session: int | None, out: Path) -> str:
-    """Write the frame scores of one session, and say how many frames."""
-    if session is None:
-        raise SedgeError("--format frame-scores: expected one session, found --all")
-    gaps = export_events(store, [session]).gaps
-    blocks = store.score_blocks(session)
-    labels = {block.event_labels for block in blocks}
-    if len(labels) != 1:
-        raise SedgeError(f"session {session}: expected scores of one set of labels, found {len(labels)} sets")
-    [record] = store.sessions([session])
-    n_frames = max(record.end_sample // round(FRAME_S * record.sample_rate), blocks[-1].end_frame)
-    write_stretches(
-        out, labels.pop(), ((block.first_frame, block.as_float()) for block in blocks), n_frames, gaps
+def _told(format_name: str, written: Written, n_sessions: int) -> str:
+    """What was written, in words."""
+    first = written.files[0]
+    place = (
+        str(first) if len(written.files) == 1 else f"{first} and {len(written.files) - 1} more, one a session"
     )
-    return f"{out}: {n_frames} frames of session {session}"
+    if format_name not in EVENT_FORMATS:
+        without = f"; {written.n_without} have no scores" if written.n_without else ""
+        return f"{place}: {written.n_frames} frames of {n_sessions - written.n_without} sessions{without}"
+    left_out = f"; {written.n_left_out} left out, as {format_name} has no place for them"
+    return (
+        f"{place}: {written.n_events} events of {n_sessions} sessions{left_out if written.n_left_out else ''}"
+    )
 
 
 def _listed(store: Store) -> str:

@@ -20,13 +20,15 @@ from edge_app.actions.receiver import Receiver
 from edge_app.actions.rules import COOLDOWN_S, occasion
 from edge_app.actions.webhook import Webhook
 from edge_app.commands.detector import RuntimeOption, open_detector
-from edge_app.commands.journal import Journal
+from edge_app.commands.news_text import as_text
 from edge_app.core.audio import SAMPLE_RATES_HZ
 from edge_app.core.detect import Detector
 from edge_app.core.errors import EXIT_DONE, SedgeError
-from edge_app.core.runtimes import runtime_text
+from edge_app.sessions.journal import Journal
+from edge_app.sessions.upkeep import Upkeep
+from edge_app.stream.analysis import Listeners
 from edge_app.stream.engine import Engine
-from edge_app.stream.messages import EventNews, GapNews, News, Summary, as_json
+from edge_app.stream.messages import EventNews, as_json
 from edge_app.stream.microphone import RECONNECT_S, MicrophoneSource
 from edge_app.stream.sources import RAW_RATE, FileSource, Source, StdinSource
 
@@ -41,8 +43,7 @@ seconds. They work beside the detection and never hold it up: what a slow receiv
 counted at the end.
 
 Exit code 0 means done or ended by Ctrl-C, 1 a damaged recording, 2 wrong use, 3 no device, model or runtime."""
-
-GAP_WORDS = {"lost": "the sound was lost", "skipped": "there was no time to analyse it"}
+HISTORY_S = 1.0  # nothing is played or cut from it here
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,12 @@ class ListenArgs:
     store_scores: bool = True
     """Keep the score of every label in every frame too, about 2 MB an hour: past events can then be found anew with
     other thresholds."""
+    store_sound: bool = False
+    """Keep the whole sound as FLAC beside the store too, about 100 MB an hour: `sedge replay` can then hear it anew."""
+    keep_days: Annotated[float | None, tyro.conf.arg(metavar="DAYS")] = None
+    """Delete from the store what is older, at the start and every hour; reviewed events stay. Without it: nothing."""
+    keep_gb: Annotated[float | None, tyro.conf.arg(metavar="GB")] = None
+    """Delete the oldest from the store beyond this size, sound included, in the same way."""
     on_event: Annotated[str | None, tyro.conf.arg(metavar="COMMAND")] = None
     """A program with its arguments, run when an event begins: without a shell, the event as a line of JSON on its
     standard input and as SEDGE_EVENT_LABEL, SEDGE_ONSET, SEDGE_SCORE and so on in its environment."""
@@ -102,11 +109,11 @@ def _listen(args: ListenArgs, detector: Detector, receivers: Sequence[Receiver])
     with ExitStack() as stack:
         actions = [stack.enter_context(_acting(receiver, args.cooldown_s)) for receiver in receivers]
         journal = stack.enter_context(_keeping(args, source, detector))
-        on_hop = journal.on_hop if journal else None
-        engine = stack.enter_context(Engine(source, detector, args.duration, on_hop=on_hop))
+        stack.enter_context(_tidying(args))
+        engine = stack.enter_context(_engine(args, source, detector, journal))
         stack.enter_context(_stopping_on_signals(engine))
         if journal and source.live:
-            journal.follow(engine)
+            journal.follow(lambda: engine.heard)
         _notify(f"listening to {source.name} with {name}, {detector.runtime_text}")
         for news in engine:
             if journal:
@@ -125,11 +132,46 @@ def _keeping(args: ListenArgs, source: Source, detector: Detector) -> Iterator[J
     if args.store is None:
         yield None
         return
-    journal = Journal(args.store, source, detector, _notify, args.store_scores)
+    journal = Journal(
+        args.store,
+        source,
+        detector,
+        _notify,
+        with_scores=args.store_scores,
+        history_s=HISTORY_S,
+        records_sound=args.store_sound,
+    )
+    journal.begin()
     try:
         yield journal
     finally:
         _notify(journal.close())
+
+
+@contextmanager
+def _tidying(args: ListenArgs) -> Iterator[None]:
+    """Have the store kept small, if that is wanted; at the end it says what went wrong."""
+    if args.store is None or (args.keep_days is None and args.keep_gb is None):
+        yield
+        return
+    with Upkeep(
+        args.store, args.keep_days, None if args.keep_gb is None else round(args.keep_gb * 1e9)
+    ) as upkeep:
+        yield
+    if upkeep.problem:
+        _notify(upkeep.problem)
+
+
+def _engine(args: ListenArgs, source: Source, detector: Detector, journal: Journal | None) -> Engine:
+    told = journal.listeners if journal else Listeners()
+    return Engine(
+        source,
+        detector,
+        args.duration,
+        on_hop=told.on_hop,
+        on_samples=told.on_samples,
+        on_decoding=told.on_decoding,
+    )
 
 
 @contextmanager
@@ -161,56 +203,13 @@ def utc_text(engine: Engine, sample: int) -> str:
     return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def as_text(news: News) -> str:
-    """One line to read; empty for an update."""
-    if isinstance(news, Summary):
-        return _summary_text(news)
-    if isinstance(news, GapNews):
-        return f"{clock_text(news.onset)}  gap of {news.offset - news.onset:.2f} s: {GAP_WORDS[news.kind]}"
-    return _event_text(news)
-
-
-def clock_text(time_s: float) -> str:
-    """Seconds as minutes and seconds: 83.5 is 01:23.50."""
-    minutes, hundredths = divmod(round(time_s * 100), 6000)
-    return f"{minutes:02d}:{hundredths // 100:02d}.{hundredths % 100:02d}"
-
-
-def _event_text(news: EventNews) -> str:
-    onset, label = clock_text(news.onset), news.event_label.replace("_", " ")
-    if news.type == "provisional":
-        return f"{onset}  {label}?"
-    if news.type == "confirmed":
-        return f"{onset}  {label} begins"
-    if news.type == "withdrawn":
-        return f"{onset}  {label}? withdrawn"
-    if news.type == "closed":
-        ending = "is cut by a gap" if news.cut else "ends"
-        return (
-            f"{clock_text(news.offset)}  {label} {ending}: since {onset}, "
-            f"{news.offset - news.onset:.2f} s, score {news.score:.2f}"
-        )
-    return ""
-
-
-def _summary_text(summary: Summary) -> str:
-    def seconds(samples: int) -> str:
-        return f"{samples / summary.sample_rate:.2f} s"
-
-    return (
-        f"received {seconds(summary.samples_received)} ({summary.samples_received} samples), "
-        f"analysed {seconds(summary.samples_analysed)}, not analysed {seconds(summary.samples_not_analysed)}, "
-        f"gaps {seconds(summary.samples_gap)}, overflows {summary.overflows}, "
-        f"real-time factor {summary.real_time_factor:.4f}, hop of {summary.hop_frames} frames, "
-        + runtime_text(summary.runtime, summary.runtimes_passed_over)
-    )
-
-
 def _check(args: ListenArgs) -> None:
     """Raise SedgeError for settings that are out of range or contradict each other."""
     if args.device is not None and args.source != "mic":
         raise SedgeError(f"--device: expected --source mic beside it, found {args.source}")
-    for name, value in (("duration", args.duration), ("threads", args.threads)):
+    positive = {"duration": args.duration, "threads": args.threads}
+    positive |= {"keep-days": args.keep_days, "keep-gb": args.keep_gb}
+    for name, value in positive.items():
         # Written so that a number that is none fails as well.
         if value is not None and not 0 < value < math.inf:
             raise SedgeError(f"--{name}: expected more than 0 and finite, found {value}")

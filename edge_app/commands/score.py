@@ -4,9 +4,8 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,14 +24,14 @@ from rich.progress import (
 
 import edge_app
 from edge_app.commands.detector import RuntimeOption, open_detector
-from edge_app.commands.recordings import Found, collect, score_names
 from edge_app.commands.score_tables import write_tables
 from edge_app.core.detect import Context, Detector, FileDetection
 from edge_app.core.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, SedgeError
-from edge_app.core.events import FRAME_S
 from edge_app.formats.frame_scores import FrameScoreWriter
-from edge_app.formats.registry import WRITERS
+from edge_app.formats.registry import EVENT_FORMATS
 from edge_app.formats.whole_file import write_whole
+from edge_app.scoring.recordings import Found, collect, score_names
+from edge_app.scoring.run import FileNews, TakeScores, score_recordings
 
 SUMMARY_SCHEMA_VERSION = 1
 
@@ -53,7 +52,7 @@ class ScoreArgs:
     """Folder for the results; made if it is not there."""
     bundle: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Model to use; without it, the one that comes with the program."""
-    format: Annotated[str, tyro.conf.arg(metavar=",".join(WRITERS))] = "desed"
+    format: Annotated[str, tyro.conf.arg(metavar=",".join(EVENT_FORMATS))] = "desed"
     """Tables of events to write, separated by commas: desed is events.tsv; csv, json, rttm and jsonl (one object
     an event) are events.csv and so on; raven is events.selections.txt; audacity is labels/, one track a recording."""
     frame_scores: Literal["raw", "smoothed"] | None = None
@@ -100,9 +99,9 @@ def _check(args: ScoreArgs) -> None:
     """Raise SedgeError for settings that contradict each other."""
     if not args.paths:
         raise SedgeError("PATHS: expected recordings or folders, found none")
-    unknown = [name for name in args.format.split(",") if name not in WRITERS]
+    unknown = [name for name in args.format.split(",") if name not in EVENT_FORMATS]
     if unknown:
-        raise SedgeError(f"--format: expected some of {', '.join(WRITERS)}, found {unknown[0]!r}")
+        raise SedgeError(f"--format: expected some of {', '.join(EVENT_FORMATS)}, found {unknown[0]!r}")
     for name, number in (("--threads", args.threads), ("--hop-frames", args.hop_frames)):
         if number is not None and number < 1:
             raise SedgeError(f"{name}: expected at least 1, found {number}")
@@ -150,46 +149,42 @@ def _score_all(args: ScoreArgs, detector: Detector, found: Found, results: Resul
         _say(console, f"sedge: {error}")
     names = score_names(list(found.recordings))
     with _progress(console, len(found.recordings)) as (show, advance):
-        for filename, path in found.recordings.items():
-            table = args.out / "scores" / names[filename] if args.frame_scores else None
-            try:
-                show(filename, 0.0)
-                results.detections[filename] = _score(args, detector, path, table, partial(show, filename))
-            except Exception as error:  # one that nobody foresaw must not cost the other recordings
-                results.failures[filename] = _error_text(path, error)
-                _say(console, f"sedge: {results.failures[filename]}")
+
+        def tell(news: FileNews) -> None:
+            if news.stage == "working":
+                show(news.filename, news.done_s)
+                return
+            if news.detection is not None:
+                results.detections[news.filename] = news.detection
+            else:
+                results.failures[news.filename] = news.error
+                _say(console, f"sedge: {news.error}")
             advance()
 
+        score_recordings(
+            detector,
+            found.recordings,
+            tell,
+            lambda filename: _open_table(args, args.out / "scores" / names[filename], detector.event_labels),
+        )
 
-def _score(
-    args: ScoreArgs, detector: Detector, path: Path, table: Path | None, show: Callable[[float], None]
-) -> FileDetection:
-    """Detect in one recording, with its table of frame scores where one is asked for."""
-    writer = None
-    if table is not None:
-        try:
-            table.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SedgeError(f"{table.parent}: expected a folder, found: {error.strerror}") from error
-        writer = FrameScoreWriter(table, detector.event_labels)
-    n_frames = 0
 
-    def on_scores(raw: NDArray[np.float32], smoothed: NDArray[np.float32]) -> None:
-        nonlocal n_frames
-        n_frames += len(raw)
-        show(n_frames * FRAME_S)
-        if writer is not None:
+@contextmanager
+def _open_table(args: ScoreArgs, table: Path, event_labels: tuple[str, ...]) -> Iterator[TakeScores | None]:
+    """What writes a recording's table of frame scores, if one is asked for."""
+    if args.frame_scores is None:
+        yield None
+        return
+    try:
+        table.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SedgeError(f"{table.parent}: expected a folder, found: {error.strerror}") from error
+    with FrameScoreWriter(table, event_labels) as writer:
+
+        def take(raw: NDArray[np.float32], smoothed: NDArray[np.float32]) -> None:
             writer.write(raw if args.frame_scores == "raw" else smoothed)
 
-    with writer or nullcontext():
-        return detector.detect_file(path, on_scores)
-
-
-def _error_text(path: Path, error: Exception) -> str:
-    """What was wrong with a recording, on one line."""
-    if isinstance(error, SedgeError):
-        return str(error)
-    return f"{path}: expected to be scored, found {type(error).__name__}: {' '.join(str(error).split())}"
+        yield take
 
 
 def _summary(args: ScoreArgs, detector: Detector, results: Results, wall_s: float) -> dict[str, object]:

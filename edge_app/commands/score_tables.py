@@ -1,18 +1,17 @@
 """The tables of events that `sedge score` writes, in every format asked for."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import edge_app
-from edge_app.commands.recordings import Found, score_names
 from edge_app.core.detect import Detector, FileDetection
 from edge_app.core.errors import SedgeError
 from edge_app.formats.desed_tsv import write_durations, write_events
-from edge_app.formats.exchange import Export, ExportEvent, split
+from edge_app.formats.exchange import Export, split
 from edge_app.formats.registry import SUFFIXES, WRITERS
+from edge_app.scoring.build_export import build_export
+from edge_app.scoring.recordings import Found, score_names
 
 LABELS_FOLDER = "labels"
 
@@ -34,7 +33,7 @@ def write_tables(
     detections: Mapping[str, FileDetection],
 ) -> Written:
     """Write durations.tsv and a table for each format; one that cannot be written costs none of the others."""
-    export = _export(detector, found, detections)
+    export = build_export(detector, found.recordings, detections)
     written = Written()
     _try(written, partial(write_durations, out / "durations.tsv", export.durations))
     for name in dict.fromkeys(formats):
@@ -45,8 +44,7 @@ def write_tables(
             for path, one in _tracks(out / LABELS_FOLDER, export):
                 _try(written, partial(_write_track, path, one))
         else:
-            content = _with_paths(export, found) if name == "raven" else export
-            content = content if name == "json" else replace(content, about={})  # summary.json lies beside
+            content = export if name == "json" else replace(export, about={})  # summary.json lies beside
             left_out = _try(written, partial(WRITERS[name], out / f"events{SUFFIXES[name]}", content))
             if left_out:
                 written.notes.append(f"{name}: {left_out} events left out, which it cannot hold")
@@ -60,59 +58,6 @@ def _try(written: Written, write: Callable[[], int | None]) -> int:
     except SedgeError as error:
         written.errors.append(str(error))
         return 0
-
-
-def _export(detector: Detector, found: Found, detections: Mapping[str, FileDetection]) -> Export:
-    events = [
-        event
-        for filename, detection in detections.items()
-        for event in _events(detector, filename, found.recordings[filename], detection)
-    ]
-    durations = {filename: detection.duration_s for filename, detection in detections.items()}
-    return Export(events, (), durations, _about(detector))
-
-
-def _events(detector: Detector, filename: str, path: Path, detection: FileDetection) -> Iterator[ExportEvent]:
-    manifest = detector.bundle.manifest
-    for event in detection.events:
-        decoding = manifest.decoding[event.event_label]
-        yield ExportEvent(
-            source=str(path),
-            file=filename,
-            onset=event.onset,
-            offset=event.offset,
-            event_label=event.event_label,
-            score=event.score,
-            model=manifest.name,
-            threshold_on=decoding.threshold_on,
-            threshold_off=decoding.off,
-        )
-
-
-def _about(detector: Detector) -> dict[str, Any]:
-    manifest = detector.bundle.manifest
-    return {
-        "app": f"sedge {edge_app.__version__}",
-        "model": {"name": manifest.name, "graph_sha256": manifest.graph.sha256},
-        "settings": {
-            "runtime": detector.runtime.name,
-            "context": detector.context,
-            "hop_frames": detector.hop_frames if detector.context == "live" else None,
-            "decoding": {label: rules.model_dump() for label, rules in manifest.decoding.items()},
-        },
-        "source": "files",
-        "sample_rate": manifest.log_mel.sample_rate,
-    }
-
-
-def _with_paths(export: Export, found: Found) -> Export:
-    """The export with whole paths for names, by which another program finds the recordings."""
-    paths = {filename: str(path.absolute()) for filename, path in found.recordings.items()}
-    return replace(
-        export,
-        events=[replace(event, file=paths[event.file]) for event in export.events],
-        durations={paths[filename]: duration for filename, duration in export.durations.items()},
-    )
 
 
 def _tracks(folder: Path, export: Export) -> Iterable[tuple[Path, Export]]:

@@ -63,13 +63,24 @@ class AlgorithmicDelay:
     features_ms: float
     labels: tuple[LabelDelay, ...]
 
+    @property
+    def previewed(self) -> Span:
+        """Until there are scores that later context may still change: the earliest that a guess can be drawn."""
+        return self.hop_wait.later(self.features_ms)
+
+    @property
+    def scored(self) -> Span:
+        """Until the scores are final; guesses are not filtered, so the latest that one is drawn."""
+        return self.hop_wait.later(self.context_ms + self.features_ms)
+
     def sentences(self) -> list[str]:
         """The delay in words."""
-        hop_ms, common_ms = self.hop_wait.most_ms, self.context_ms + self.features_ms
+        hop_ms = self.hop_wait.most_ms
         return [
             f"A sound waits up to {hop_ms:.0f} ms for the end of its hop ({self.hop_wait.mean_ms:.0f} ms in the mean), "
             f"{self.context_ms:.0f} ms for the context of the convolutions and {self.features_ms:.0f} ms for the "
-            f"look-ahead of the features: its scores come after {self.hop_wait.later(common_ms).text} ms.",
+            f"look-ahead of the features: its scores come after {self.scored.text} ms.",
+            f"A guess from scores that are not final may be drawn after {self.previewed.text} ms already.",
             "Half of its label's median comes on top, and for a confirmed event the rest of the least length.",
         ]
 

@@ -39,8 +39,7 @@ def read_audacity(path: str | Path) -> Export:
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if line.strip("\r") and not line.startswith("\\\t"):
             events.append(_event(f"{path}, line {number}", line.removesuffix("\r"), Path(path).stem))
-    gaps, about = read_beside(path)
-    return Export(events, gaps, {}, about)
+    return read_beside(path, events)
 
 
 def _event(where: str, line: str, file: str) -> ExportEvent:

@@ -37,8 +37,7 @@ def write_csv(path: str | Path, export: Export) -> int:
 def read_csv(path: str | Path) -> Export:
     """The export in a table and what lies beside it. Raises SedgeError, naming the row, where one is wrong."""
     events = [_event(where, row) for where, row in read_rows(path, COLUMNS)]
-    gaps, about = read_beside(path)
-    return Export(events, gaps, {}, about)
+    return read_beside(path, events)
 
 
 def _row(event: ExportEvent) -> list[str]:

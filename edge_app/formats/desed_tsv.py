@@ -10,9 +10,7 @@ from pathlib import Path
 from edge_app.core.errors import SedgeError
 from edge_app.core.events import Event
 from edge_app.formats.exchange import Export, ExportEvent, tidy
-from edge_app.formats.rows import escape as escape  # noqa: PLC0414 - both belong to these tables
-from edge_app.formats.rows import read_rows, seconds
-from edge_app.formats.rows import unescape as unescape  # noqa: PLC0414
+from edge_app.formats.rows import escape, read_rows, seconds
 from edge_app.formats.side_files import beside, read_beside, remove, write_beside
 from edge_app.formats.whole_file import write_whole
 
@@ -90,7 +88,6 @@ def write_desed(path: str | Path, export: Export) -> int:
 def read_desed(path: str | Path) -> Export:
     """The export in a table of events and what lies beside it. Raises SedgeError as `read_events` does."""
     by_file = read_events(path)
-    gaps, about = read_beside(path)
     beside_it = beside(path, DURATIONS_SUFFIX)
     durations = read_durations(beside_it) if beside_it.is_file() else {}
     events = [
@@ -98,7 +95,7 @@ def read_desed(path: str | Path) -> Export:
         for name, found in by_file.items()
         for event in found
     ]
-    return Export(events, gaps, durations, about)
+    return read_beside(path, events, durations)
 
 
 def _order(event: Event) -> tuple[float, str]:

@@ -1,10 +1,13 @@
 """What an export holds, whatever the format: events, gaps, durations, and what they were found with."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edge_app.core.errors import SedgeError
 from edge_app.core.labels import check_labels
@@ -53,12 +56,40 @@ class ExportGap:
     file: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ExportMark:
+    """A moment that a person marked, in seconds; `file` may be empty where an export has one file."""
+
+    at: float
+    note: str = ""
+    file: str = ""
+
+
+@dataclass(frozen=True)
+class ExportScores:
+    """Frame scores of one file, which may be too many to be held at once: they are read as they are written."""
+
+    event_labels: tuple[str, ...]
+    n_frames: int
+    """Length of the file in frames of 20 ms."""
+    stretches: Callable[[], Iterable[tuple[int, NDArray[np.float32]]]] = field(compare=False)
+    """Gives first frames with scores in 0...1, shape (frame, label), in order; none where nothing was heard."""
+
+    def whole(self) -> NDArray[np.float32]:
+        """All scores, shape (frame, label); zeros where there are none."""
+        scores = np.zeros((self.n_frames, len(self.event_labels)), np.float32)
+        for first_frame, stretch in self.stretches():
+            scores[first_frame : first_frame + len(stretch)] = stretch
+        return scores
+
+
 @dataclass(frozen=True)
 class Export:
     """Everything that goes into one export.
 
     `durations` (seconds, by file) sets the order of the files and keeps those without events. `about` is JSON:
-    app, model, settings, source, sample_rate, latency. `unrecorded` are files whose sound was not kept.
+    app, model, settings, source, sample_rate, latency. `unrecorded` are files whose sound was not kept;
+    `recordings` are the whole paths, by file, of sound that other programs can open. `scores` are by file.
     """
 
     events: Sequence[ExportEvent] = ()
@@ -66,23 +97,31 @@ class Export:
     durations: Mapping[str, float] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
     unrecorded: frozenset[str] = frozenset()
+    marks: Sequence[ExportMark] = ()
+    recordings: Mapping[str, str] = field(default_factory=dict)
+    scores: Mapping[str, ExportScores] = field(default_factory=dict)
 
     @property
     def files(self) -> list[str]:
         """Names of the files: those with a duration, then others as they come."""
-        named = [event.file for event in self.events] + [gap.file for gap in self.gaps if gap.file]
-        return list(dict.fromkeys([*self.durations, *named]))
+        named = [event.file for event in self.events]
+        named += [gap.file for gap in self.gaps if gap.file]
+        named += [mark.file for mark in self.marks if mark.file]
+        return list(dict.fromkeys([*self.durations, *named, *self.scores]))
 
 
 Span = TypeVar("Span", ExportEvent, ExportGap)
+Placed = TypeVar("Placed", ExportEvent, ExportGap, ExportMark)
+Value = TypeVar("Value")
 
 
 def tidy(export: Export, decimals: int | None = None) -> tuple[Export, int]:
     """The export as tables hold it, and how many events that left out.
 
     Times are clipped to 0...duration and rounded; events without length after that are left out; the rest is
-    sorted by file, onset, then label. Raises SedgeError for a label that cannot stand in a table, an event
-    without a file, and times or scores that are not numbers.
+    sorted by file, onset, then label. In an export of one file, gaps and marks without one get its name.
+    Raises SedgeError for a label that cannot stand in a table, an event without a file, and times or scores that
+    are not numbers.
     """
     _check(export)
     rank = {name: place for place, name in enumerate(export.files)}
@@ -92,21 +131,37 @@ def tidy(export: Export, decimals: int | None = None) -> tuple[Export, int]:
     only = export.files[0] if len(export.files) == 1 else ""
     gaps = [_clipped(replace(gap, file=gap.file or only), export.durations, None) for gap in export.gaps]
     gaps.sort(key=lambda gap: (rank.get(gap.file, -1), gap.onset, gap.offset))
-    return replace(export, events=events, gaps=gaps), len(export.events) - len(events)
+    marks = [_within(replace(mark, file=mark.file or only), export.durations) for mark in export.marks]
+    marks.sort(key=lambda mark: (rank.get(mark.file, -1), mark.at, mark.note))
+    return replace(export, events=events, gaps=gaps, marks=marks), len(export.events) - len(events)
 
 
 def split(export: Export) -> dict[str, Export]:
     """One export for each file, for formats that hold one recording."""
     files = export.files
+    is_one = len(files) == 1
     return {
         name: replace(
             export,
-            events=[event for event in export.events if event.file == name],
-            gaps=[gap for gap in export.gaps if gap.file == name or (not gap.file and len(files) == 1)],
-            durations={name: export.durations[name]} if name in export.durations else {},
+            events=_of(name, export.events, is_one),
+            gaps=_of(name, export.gaps, is_one),
+            marks=_of(name, export.marks, is_one),
+            durations=_only(name, export.durations),
+            unrecorded=export.unrecorded & {name},
+            recordings=_only(name, export.recordings),
+            scores=_only(name, export.scores),
         )
         for name in files
     }
+
+
+def _of(name: str, items: Sequence[Placed], is_one: bool) -> list[Placed]:
+    """What is in a file; where an export has one file, what names none is in it too."""
+    return [item for item in items if item.file == name or (is_one and not item.file)]
+
+
+def _only(name: str, by_file: Mapping[str, Value]) -> dict[str, Value]:
+    return {name: by_file[name]} if name in by_file else {}
 
 
 def _check(export: Export) -> None:
@@ -128,3 +183,9 @@ def _clipped(span: Span, durations: Mapping[str, float], decimals: int | None) -
     if decimals is not None:
         onset, offset = round(onset, decimals), round(offset, decimals)
     return replace(span, onset=onset, offset=offset)
+
+
+def _within(mark: ExportMark, durations: Mapping[str, float]) -> ExportMark:
+    if not math.isfinite(mark.at):
+        raise SedgeError(f"{mark.file}: expected a number for the time of a mark, found {mark.at}")
+    return replace(mark, at=min(max(mark.at, 0.0), durations.get(mark.file, math.inf)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 from edge_app.core.errors import SedgeError
 from edge_app.core.events import FRAME_S
 from edge_app.core.labels import check_labels
-from edge_app.formats.exchange import ExportGap
-from edge_app.formats.side_files import write_gaps
+from edge_app.formats.exchange import Export, ExportGap, ExportScores, tidy
+from edge_app.formats.side_files import read_beside, stem, write_beside, write_gaps
 from edge_app.formats.whole_file import whole_file
 
 SCORE_DECIMALS = 5
@@ -68,6 +69,32 @@ def write_stretches(
             end = first_frame + len(scores)
         writer.skip_to(n_frames)
     write_gaps(path, gaps)
+
+
+def write_score_export(path: str | Path, export: Export) -> int:
+    """Write the scores of the one file of an export, and beside them gaps, marks and `about`; leaves out no event.
+
+    Events have no place here. Raises SedgeError where there are scores of no file or of several.
+    """
+    if len(export.scores) != 1:
+        raise SedgeError(
+            f"{path}: expected frame scores of one recording, found {len(export.scores)} with scores"
+        )
+    [scores] = export.scores.values()
+    export, _ = tidy(export)
+    write_stretches(path, scores.event_labels, scores.stretches(), scores.n_frames)
+    write_beside(path, export)
+    return 0
+
+
+def read_score_export(path: str | Path) -> Export:
+    """The scores in a table and what lies beside it; the file's stem names the recording.
+
+    Raises SedgeError as `read_frame_scores` does.
+    """
+    event_labels, scores = read_frame_scores(path)
+    held = ExportScores(event_labels, len(scores), lambda: [(0, scores)])
+    return replace(read_beside(path, ()), scores={stem(path): held})
 
 
 class FrameScoreWriter:

@@ -1,23 +1,34 @@
-"""One JSON object with everything of an export: events, gaps, durations, and what they were found with."""
+"""One JSON object with everything of an export but frame scores: events, gaps, marks, and what they were found with."""
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_type_hints
 
 from edge_app.core.errors import SedgeError
-from edge_app.formats.exchange import Export, ExportEvent, ExportGap, tidy
+from edge_app.formats.exchange import Export, ExportEvent, ExportGap, ExportMark, tidy
 from edge_app.formats.side_files import read_object
 from edge_app.formats.whole_file import write_whole
 
 SCHEMA = 1
 ABOUT_FIELDS = ("app", "model", "settings", "source", "sample_rate", "latency")
-_OWN_FIELDS = ("schema", "durations", "unrecorded", "events", "gaps")
-_EVENT_TYPES = get_type_hints(ExportEvent)
-_GAP_TYPES = get_type_hints(ExportGap)
+_OWN_FIELDS = ("schema", "durations", "unrecorded", "recordings", "events", "gaps", "marks")
+_TYPES: Mapping[type, Mapping[str, Any]] = {
+    kind: get_type_hints(kind) for kind in (ExportEvent, ExportGap, ExportMark)
+}
+_REQUIRED: Mapping[type, frozenset[str]] = {
+    ExportEvent: frozenset({"onset", "offset", "event_label"}),
+    ExportGap: frozenset({"onset", "offset"}),
+    ExportMark: frozenset({"at"}),
+}
+_DEFAULTS: Mapping[type, Mapping[str, Any]] = {
+    ExportEvent: {"source": "", "file": "", "score": 1.0},
+    ExportGap: {"kind": ""},
+    ExportMark: {},
+}
 
 
 def write_json(path: str | Path, export: Export) -> int:
@@ -34,8 +45,10 @@ def write_json(path: str | Path, export: Export) -> int:
         **{name: export.about.get(name) for name in ABOUT_FIELDS if name != "latency"},
         "durations": dict(export.durations),
         "unrecorded": sorted(export.unrecorded),
+        "recordings": dict(export.recordings),
         "events": [_fields(event) for event in export.events],
         "gaps": [dataclasses.asdict(gap) for gap in export.gaps],
+        "marks": [dataclasses.asdict(mark) for mark in export.marks],
         "latency": export.about.get("latency"),
         **{name: value for name, value in export.about.items() if name not in ABOUT_FIELDS},
     }
@@ -52,17 +65,15 @@ def read_json(path: str | Path) -> Export:
     document = read_object(path)
     if document.get("schema") != SCHEMA:
         raise SedgeError(f"{path}: schema: expected {SCHEMA}, found {document.get('schema')!r}")
-    events = [
-        ExportEvent(**_checked(f"{path}, event {number}", found, _EVENT_TYPES))
-        for number, found in enumerate(_list(path, document, "events"), start=1)
-    ]
-    gaps = [
-        ExportGap(**_checked(f"{path}, gap {number}", found, _GAP_TYPES))
-        for number, found in enumerate(_list(path, document, "gaps"), start=1)
-    ]
+    events = [ExportEvent(**fields) for fields in _items(path, document, "event", ExportEvent)]
+    gaps = [ExportGap(**fields) for fields in _items(path, document, "gap", ExportGap)]
+    marks = [ExportMark(**fields) for fields in _items(path, document, "mark", ExportMark)]
     about = {name: value for name, value in document.items() if name not in _OWN_FIELDS and value is not None}
     unrecorded = frozenset(map(str, _list(path, document, "unrecorded")))
-    return Export(events, gaps, _durations(path, document), about, unrecorded)
+    recordings = document.get("recordings", {})
+    if not isinstance(recordings, dict) or not all(isinstance(value, str) for value in recordings.values()):
+        raise SedgeError(f"{path}: recordings: expected paths by file, found {recordings!r:.60}")
+    return Export(events, gaps, _durations(path, document), about, unrecorded, marks, recordings)
 
 
 def utc_text(moment: datetime | None) -> str | None:
@@ -99,14 +110,21 @@ def _durations(path: str | Path, document: Mapping[str, Any]) -> dict[str, float
     return {name: float(value) for name, value in found.items()}
 
 
-def _checked(where: str, found: object, types: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of one event or gap, each of its type; numbers become floats where floats are meant."""
+def _items(path: str | Path, document: Mapping[str, Any], name: str, kind: type) -> Iterator[dict[str, Any]]:
+    """The checked fields of each event, gap or mark."""
+    for number, found in enumerate(_list(path, document, f"{name}s"), start=1):
+        yield _checked(f"{path}, {name} {number}", found, kind)
+
+
+def _checked(where: str, found: object, kind: type) -> dict[str, Any]:
+    """The fields of one item, each of its type; numbers become floats where floats are meant."""
+    types = _TYPES[kind]
     if not isinstance(found, dict) or not set(found) <= set(types):
         raise SedgeError(f"{where}: expected fields among {list(types)}, found {found!r:.80}")
     fields = dict(found)
     if isinstance(fields.get("onset_utc"), str):
         fields["onset_utc"] = utc_moment(where, fields["onset_utc"])
-    missing = {"onset", "offset", *(["event_label"] if "event_label" in types else [])} - set(fields)
+    missing = _REQUIRED[kind] - set(fields)
     if missing:
         raise SedgeError(f"{where}: expected {sorted(missing)}, found nothing there")
     for name, value in fields.items():
@@ -114,8 +132,7 @@ def _checked(where: str, found: object, types: Mapping[str, Any]) -> dict[str, A
             raise SedgeError(f"{where}: {name}: expected {types[name]}, found {value!r:.60}")
         if isinstance(value, int) and float in (get_args(types[name]) or (types[name],)):
             fields[name] = float(value)
-    defaults = {"source": "", "file": "", "score": 1.0} if "event_label" in types else {"kind": ""}
-    return {**defaults, **fields}
+    return {**_DEFAULTS[kind], **fields}
 
 
 def _fits(value: object, expected: type | UnionType) -> bool:

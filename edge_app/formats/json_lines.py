@@ -30,8 +30,7 @@ def read_json_lines(path: str | Path) -> Export:
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if line.strip():
             events.append(_event(f"{path}, line {number}", line))
-    gaps, about = read_beside(path)
-    return Export(events, gaps, {}, about)
+    return read_beside(path, events)
 
 
 def _line(event: ExportEvent) -> str:

@@ -1,4 +1,4 @@
-"""The formats of events, by the names that commands and menus use."""
+"""The formats of exports, by the names that commands and menus use."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -7,6 +7,7 @@ from edge_app.formats.audacity import read_audacity, write_audacity
 from edge_app.formats.csv_table import read_csv, write_csv
 from edge_app.formats.desed_tsv import read_desed, write_desed
 from edge_app.formats.exchange import Export
+from edge_app.formats.frame_scores import read_score_export, write_score_export
 from edge_app.formats.json_file import read_json, write_json
 from edge_app.formats.json_lines import read_json_lines, write_json_lines
 from edge_app.formats.raven import read_raven, write_raven
@@ -24,6 +25,7 @@ WRITERS: Mapping[str, Writer] = {
     "raven": write_raven,
     "rttm": write_rttm,
     "jsonl": write_json_lines,
+    "frame-scores": write_score_export,
 }
 READERS: Mapping[str, Reader] = {
     "desed": read_desed,
@@ -33,6 +35,7 @@ READERS: Mapping[str, Reader] = {
     "raven": read_raven,
     "rttm": read_rttm,
     "jsonl": read_json_lines,
+    "frame-scores": read_score_export,
 }
 SUFFIXES: Mapping[str, str] = {
     "desed": ".tsv",
@@ -42,6 +45,9 @@ SUFFIXES: Mapping[str, str] = {
     "raven": ".selections.txt",
     "rttm": ".rttm",
     "jsonl": ".jsonl",
+    "frame-scores": ".scores.tsv",
 }
-ONE_RECORDING = frozenset({"audacity"})
+EVENT_FORMATS = tuple(name for name in WRITERS if name != "frame-scores")
+"""Formats that hold events."""
+ONE_RECORDING = frozenset({"audacity", "frame-scores"})
 """Formats that hold one recording a file: `exchange.split` an export of several first."""

@@ -37,8 +37,7 @@ def read_rttm(path: str | Path) -> Export:
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if line.startswith("SPEAKER "):
             events.append(_event(f"{path}, line {number}", line.split()))
-    gaps, about = read_beside(path)
-    return Export(events, gaps, {}, about)
+    return read_beside(path, events)
 
 
 def _line(event: ExportEvent) -> str:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -29,7 +29,8 @@ def whole_file(path: str | Path) -> Iterator[IO[bytes]]:
             raise
         raise _unwritable(path, error) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that is gone or read-only: what went wrong is told already
+            partial.unlink()
 
 
 def _unwritable(path: Path, error: OSError) -> SedgeError:

@@ -98,16 +98,16 @@ class ClipKeeper:
 
     def cut(
         self, folder: Path, session: int, at_end: bool = False
-    ) -> tuple[list[tuple[int, Path]], list[str]]:
-        """Write the clips that are complete, or all of them; gives event numbers with paths, and what went wrong."""
+    ) -> tuple[list[tuple[int, SavedClip]], list[str]]:
+        """Write the clips that are complete, or all of them; gives event numbers with clips, and what went wrong."""
         ready = [wanted for wanted in self._waiting if at_end or wanted.end <= self._history.end]
         self._waiting = [wanted for wanted in self._waiting if wanted not in ready]
-        saved, problems = [], []
+        saved: list[tuple[int, SavedClip]] = []
+        problems: list[str] = []
         for wanted in ready:
             path = folder / clip_name(session, wanted.number, wanted.event_label)
             try:
-                save_clip(self._history, wanted.start, wanted.end, path)
-                saved.append((wanted.number, path))
+                saved.append((wanted.number, save_clip(self._history, wanted.start, wanted.end, path)))
             except SedgeError as error:
                 problems.append(str(error))
         return saved, problems

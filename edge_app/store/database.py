@@ -4,7 +4,7 @@ Any number of programs may have it open; each thread needs a Store of its own.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -17,16 +17,12 @@ from edge_app.core.events import FRAME_S
 from edge_app.store import queries
 from edge_app.store.clock import SessionClock, to_ns
 from edge_app.store.news import EventTold, GapTold, Told, is_event, is_gap
-from edge_app.store.queries import EventFilter
+from edge_app.store.reader import ALL_EVENTS, Reader
 from edge_app.store.records import (
     REVIEWS,
     Anchor,
-    EventRecord,
-    GapRecord,
     Review,
-    ScoreBlock,
     SessionFacts,
-    SessionRecord,
     to_bytes,
 )
 from edge_app.store.recovery import recover
@@ -34,7 +30,7 @@ from edge_app.store.retention import delete_before, shrink
 from edge_app.store.schema import open_database, told, transaction
 from edge_app.store.session_lock import SessionLock
 
-ALL_EVENTS = EventFilter()
+__all__ = ["ALL_EVENTS", "Store"]
 _PUT_EVENT = (
     "INSERT INTO event(session, number, event_label, onset_sample, offset_sample, onset_ns, peak, mean, state, cut) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(session, number) DO UPDATE SET "
@@ -43,18 +39,18 @@ _PUT_EVENT = (
 )
 
 
-class Store:
+class Store(Reader):
     """An open database. Every method raises StoreError where the file cannot be read or written.
 
     Opening ends the sessions that a crash left behind; their ids are in `recovered`.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        path = Path(path)
+        super().__init__(open_database(path), path)
         self.recovered: list[int] = []
         self._locks: dict[int, SessionLock] = {}
         self._clocks: dict[int, SessionClock] = {}
-        self._connection = open_database(self.path)
         try:
             self.recovered = self.recover()
         except BaseException:
@@ -163,58 +159,52 @@ class Store:
                 "UPDATE event SET review = ?, note = COALESCE(?, note) WHERE id = ?", [verdict, note, event]
             )
 
-    def set_clip(self, session: int, number: int, path: Path) -> None:
-        """Note where the clip of an event lies; relative to the database where it lies below its folder."""
-        folder = self.path.parent
-        kept = path.relative_to(folder) if path.is_relative_to(folder) else path.absolute()
+    def mark(self, session: int, sample: int, note: str = "") -> int:
+        """Mark a moment of a session; gives the mark's id."""
+        with self.together():
+            inserted = self._connection.execute(
+                "INSERT INTO mark(session, sample, note) VALUES (?, ?, ?)", [session, sample, note]
+            )
+            self._reach(session, sample)
+        return int(inserted.lastrowid or 0)
+
+    def change_decoding(self, session: int, first_frame: int, settings_json: str) -> None:
+        """Write settings of the decoder that hold from a frame on."""
         with self.together():
             self._connection.execute(
-                "UPDATE event SET clip_path = ? WHERE session = ? AND number = ?",
-                [kept.as_posix(), session, number],
+                "INSERT OR REPLACE INTO decoding_change VALUES (?, ?, ?)",
+                [session, first_frame, settings_json],
             )
 
-    def sessions(self, ids: Iterable[int] | None = None) -> list[SessionRecord]:
-        """Sessions, the newest first; all where no ids are given."""
-        with told(self.path, "read"):
-            return queries.select_sessions(self._connection, ids)
+    def set_clip(self, session: int, number: int, path: Path, start_sample: int | None = None) -> None:
+        """Note where the clip of an event lies, and which sample it begins with.
 
-    def events(self, wanted: EventFilter = ALL_EVENTS) -> list[EventRecord]:
-        """The events that a filter lets through."""
-        with told(self.path, "read"):
-            return queries.select_events(self._connection, self.path.parent, wanted)
+        The path is kept relative to the database where it lies below its folder.
+        """
+        with self.together():
+            self._connection.execute(
+                "UPDATE event SET clip_path = ?, clip_start_sample = ? WHERE session = ? AND number = ?",
+                [self._kept(path), start_sample, session, number],
+            )
 
-    def count_events(self, wanted: EventFilter = ALL_EVENTS) -> int:
-        """How many events a filter lets through, its `limit` and `first` aside."""
-        with told(self.path, "read"):
-            return queries.count_events(self._connection, wanted)
-
-    def gaps(self, session: int) -> list[GapRecord]:
-        """Gaps of a session in order of time."""
-        with told(self.path, "read"):
-            return queries.select_gaps(self._connection, session)
-
-    def anchors(self, session: int) -> list[Anchor]:
-        """Anchors of a session in order of time."""
-        with told(self.path, "read"):
-            return queries.select_anchors(self._connection, session)
-
-    def score_blocks(
-        self, session: int, first_frame: int = 0, end_frame: int | None = None
-    ) -> list[ScoreBlock]:
-        """Blocks of scores of a session that touch frames [first_frame, end_frame), in order of time."""
-        with told(self.path, "read"):
-            return list(queries.select_scores(self._connection, session, first_frame, end_frame))
+    def set_recording(self, session: int, path: Path) -> None:
+        """Note where the whole sound of a session lies."""
+        with self.together():
+            self._connection.execute(
+                "UPDATE session SET recording = ? WHERE id = ?", [self._kept(path), session]
+            )
 
     def delete_older(self, days: float) -> int:
         """Delete events, clips and scores of more than so many days ago, reviewed events excepted.
 
-        Gives the number of events deleted. A session without events that has ended goes too.
+        Gives the number of events deleted. The recording of a session that began so long ago goes as a whole; a session
+        without events and marks that has ended goes too.
         """
         with self._writing():
             return delete_before(self._connection, self.clip_folder, days)
 
     def shrink(self, most_bytes: int) -> int:
-        """Delete the oldest scores and events with their clips until database and clips take at most `most_bytes`.
+        """Delete the oldest until database, clips and recordings of ended sessions take at most `most_bytes`.
 
         Reviewed events are kept, whatever they take. Gives the number of events deleted.
         """
@@ -225,6 +215,11 @@ class Store:
     def _writing(self) -> Iterator[None]:
         with told(self.path, "written"):
             yield
+
+    def _kept(self, path: Path) -> str:
+        folder = self.path.parent
+        kept = path.relative_to(folder) if path.is_relative_to(folder) else path.absolute()
+        return kept.as_posix()
 
     def _take_event(self, session: int, news: EventTold) -> None:
         if news.type == "provisional":

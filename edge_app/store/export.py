@@ -1,23 +1,30 @@
 """Sessions of the store as an export, for every format."""
 
 import json
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from edge_app.formats.exchange import Export, ExportEvent, ExportGap
+from pydantic import ValidationError
+
+from edge_app.core.decode import LabelDecoding
+from edge_app.core.events import FRAME_S
+from edge_app.formats.exchange import Export, ExportEvent, ExportGap, ExportMark
 from edge_app.store.database import ALL_EVENTS, Store
 from edge_app.store.queries import EventFilter
 from edge_app.store.records import EventRecord, SessionRecord
 from edge_app.store.schema import StoreError
+from edge_app.store.score_export import session_scores
 
 
 def export_events(
     store: Store, sessions: Iterable[int] | None = None, wanted: EventFilter = ALL_EVENTS
 ) -> Export:
-    """Events that a filter lets through, of some sessions or all, with the sessions' gaps and durations.
+    """Events that a filter lets through, of some sessions or all, with the sessions' gaps, marks, scores and durations.
 
-    A session is one file, named after its start. Raises StoreError where a session is not there.
+    A session is one file, named after its start. Thresholds are those in force at an event's onset. Raises StoreError
+    where a session is not there.
     """
     ids = None if sessions is None else list(sessions)
     records = sorted(store.sessions(ids), key=lambda record: (record.started_at, record.id))
@@ -26,13 +33,21 @@ def export_events(
         raise StoreError(f"{store.path}: session {min(missing)}: expected one of the store, found none")
     names = _names(records)
     by_id = {record.id: record for record in records}
+    settings = {record.id: _Settings(store, record) for record in records}
+    recordings = {names[one.id]: str(one.recording.absolute()) for one in records if one.recording}
     events = [event for event in store.events(wanted) if event.session in by_id]
     return Export(
-        events=[_event(event, by_id[event.session], names[event.session]) for event in events],
+        events=[
+            _event(event, by_id[event.session], names[event.session], settings[event.session])
+            for event in events
+        ],
         gaps=[gap for record in records for gap in _gaps(store, record, names[record.id])],
+        marks=[mark for record in records for mark in _marks(store, record, names[record.id])],
         durations={names[record.id]: record.end_sample / record.sample_rate for record in records},
         about=_about(records),
-        unrecorded=frozenset(names.values()),  # clips are kept, sessions are not
+        unrecorded=frozenset(names.values()) - frozenset(recordings),
+        recordings=recordings,
+        scores=session_scores(store, records, names),
     )
 
 
@@ -45,8 +60,28 @@ def _names(records: list[SessionRecord]) -> dict[int, str]:
     }
 
 
-def _event(event: EventRecord, session: SessionRecord, name: str) -> ExportEvent:
-    decoding = _settings(session).get("decoding", {}).get(event.event_label, {})
+class _Settings:
+    """The settings of a session's decoder over its frames."""
+
+    def __init__(self, store: Store, session: SessionRecord) -> None:
+        changes = store.changes(session.id)
+        self._hop_length = round(FRAME_S * session.sample_rate)
+        self._first_frames = [change.first_frame for change in changes]
+        self._settings = [_settings(session.settings_json)]
+        self._settings += [_settings(change.settings_json) for change in changes]
+
+    def at(self, event: EventRecord) -> LabelDecoding | None:
+        """Those of an event's label at its onset; None where they are not known."""
+        place = bisect_right(self._first_frames, event.onset_sample // self._hop_length)
+        found = self._settings[place].get("decoding", {}).get(event.event_label)
+        try:
+            return None if found is None else LabelDecoding.model_validate(found)
+        except ValidationError:
+            return None
+
+
+def _event(event: EventRecord, session: SessionRecord, name: str, settings: _Settings) -> ExportEvent:
+    decoding = settings.at(event)
     return ExportEvent(
         source=session.source,
         file=name,
@@ -64,8 +99,8 @@ def _event(event: EventRecord, session: SessionRecord, name: str) -> ExportEvent
         note=event.note,
         clip=str(event.clip_path or ""),
         model=session.model_name,
-        threshold_on=decoding.get("threshold_on"),
-        threshold_off=decoding.get("threshold_off"),
+        threshold_on=decoding.threshold_on if decoding else None,
+        threshold_off=decoding.off if decoding else None,
     )
 
 
@@ -77,6 +112,12 @@ def _gaps(store: Store, session: SessionRecord, name: str) -> list[ExportGap]:
     ]
 
 
+def _marks(store: Store, session: SessionRecord, name: str) -> list[ExportMark]:
+    return [
+        ExportMark(mark.sample / session.sample_rate, mark.note, name) for mark in store.marks(session.id)
+    ]
+
+
 def _about(records: list[SessionRecord]) -> dict[str, Any]:
     """What the sessions were recorded with: of one session by itself, of several in a list."""
     about = [
@@ -84,7 +125,7 @@ def _about(records: list[SessionRecord]) -> dict[str, Any]:
             "app": record.app_version,
             "model": {"name": record.model_name, "sha256": record.model_sha256},
             "runtime": record.runtime,
-            "settings": _settings(record),
+            "settings": _settings(record.settings_json),
             "source": record.source,
             "sample_rate": record.sample_rate,
         }
@@ -93,6 +134,6 @@ def _about(records: list[SessionRecord]) -> dict[str, Any]:
     return about[0] if len(about) == 1 else {"sessions": about}
 
 
-def _settings(session: SessionRecord) -> dict[str, Any]:
-    settings = json.loads(session.settings_json)
+def _settings(text: str) -> dict[str, Any]:
+    settings = json.loads(text)
     return settings if isinstance(settings, dict) else {}

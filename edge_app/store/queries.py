@@ -13,9 +13,11 @@ import numpy as np
 from edge_app.store.clock import to_datetime, to_ns
 from edge_app.store.records import (
     Anchor,
+    DecodingChange,
     EventRecord,
     EventState,
     GapRecord,
+    MarkRecord,
     Review,
     ScoreBlock,
     SessionRecord,
@@ -25,11 +27,11 @@ EventOrder = Literal["onset", "newest"]
 _ORDERS = {"onset": "onset_ns, event_label, id", "newest": "onset_ns DESC, id DESC"}
 _SESSION_COLUMNS = (
     "id, started_ns, source, device, sample_rate, model_sha256, model_name, runtime, app_version, "
-    "settings_json, ended, recovered, end_sample"
+    "settings_json, ended, recovered, end_sample, recording"
 )
 _EVENT_COLUMNS = (
     "id, session, number, event_label, onset_sample, offset_sample, onset_ns, peak, mean, state, cut, "
-    "review, note, clip_path"
+    "review, note, clip_path, clip_start_sample"
 )
 
 
@@ -72,13 +74,15 @@ def count_events(connection: sqlite3.Connection, wanted: EventFilter) -> int:
     return int(connection.execute(f"SELECT COUNT(*) FROM event WHERE {where}", values).fetchone()[0])
 
 
-def select_sessions(connection: sqlite3.Connection, ids: Iterable[int] | None = None) -> list[SessionRecord]:
-    """Sessions, the newest first; all where no ids are given."""
+def select_sessions(
+    connection: sqlite3.Connection, folder: Path, ids: Iterable[int] | None = None
+) -> list[SessionRecord]:
+    """Sessions, the newest first; all where no ids are given. Relative recordings lie in `folder`."""
     where, values = ("1", []) if ids is None else _among("id", ids)
     rows = connection.execute(
         f"SELECT {_SESSION_COLUMNS} FROM session WHERE {where} ORDER BY started_ns DESC, id DESC", values
     )
-    return [_session(row) for row in rows]
+    return [_session(row, folder) for row in rows]
 
 
 def select_gaps(connection: sqlite3.Connection, session: int) -> list[GapRecord]:
@@ -96,6 +100,31 @@ def select_anchors(connection: sqlite3.Connection, session: int) -> list[Anchor]
         "SELECT session, sample, mono_ns, utc_ns FROM anchor WHERE session = ? ORDER BY sample", [session]
     )
     return [Anchor(*row) for row in rows]
+
+
+def select_marks(connection: sqlite3.Connection, session: int) -> list[MarkRecord]:
+    """Marks of a session in order of time."""
+    rows = connection.execute(
+        "SELECT id, session, sample, note FROM mark WHERE session = ? ORDER BY sample, id", [session]
+    )
+    return [MarkRecord(*row) for row in rows]
+
+
+def select_changes(connection: sqlite3.Connection, session: int) -> list[DecodingChange]:
+    """Changes of the decoding of a session in order of time."""
+    rows = connection.execute(
+        "SELECT session, first_frame, settings_json FROM decoding_change WHERE session = ? ORDER BY first_frame",
+        [session],
+    )
+    return [DecodingChange(*row) for row in rows]
+
+
+def select_event_id(connection: sqlite3.Connection, session: int, number: int) -> int | None:
+    """Id of an event by its number in the news of its session."""
+    row = connection.execute(
+        "SELECT id FROM event WHERE session = ? AND number = ?", [session, number]
+    ).fetchone()
+    return None if row is None else int(row[0])
 
 
 def select_scores(
@@ -151,14 +180,20 @@ def _among(column: str, values: Iterable[Any]) -> tuple[str, list[Any]]:
     return f"{column} IN (SELECT value FROM json_each(?))", [json.dumps(list(values))]
 
 
-def _session(row: tuple[Any, ...]) -> SessionRecord:
+def _session(row: tuple[Any, ...], folder: Path) -> SessionRecord:
     fields = dict(zip(_SESSION_COLUMNS.split(", "), row, strict=True))
     fields["started_at"] = to_datetime(fields.pop("started_ns"))
-    return SessionRecord(**{**fields, "ended": bool(fields["ended"]), "recovered": bool(fields["recovered"])})
+    fields |= {name: bool(fields[name]) for name in ("ended", "recovered")}
+    fields["recording"] = _path(folder, fields["recording"])
+    return SessionRecord(**fields)
 
 
 def _event(row: tuple[Any, ...], folder: Path) -> EventRecord:
     fields = dict(zip(_EVENT_COLUMNS.split(", "), row, strict=True))
     fields["onset_utc"] = to_datetime(fields.pop("onset_ns"))
-    clip = fields["clip_path"]
-    return EventRecord(**{**fields, "cut": bool(fields["cut"]), "clip_path": folder / clip if clip else None})
+    fields |= {"cut": bool(fields["cut"]), "clip_path": _path(folder, fields["clip_path"])}
+    return EventRecord(**fields)
+
+
+def _path(folder: Path, kept: str | None) -> Path | None:
+    return folder / kept if kept else None

@@ -44,6 +44,8 @@ class SessionRecord(SessionFacts):
     """Whether it ended with the program that recorded it, and not by its own end."""
     end_sample: int = 0
     """Sample after the last one known; while it runs, of what has been written."""
+    recording: Path | None = None
+    """Its whole sound, where that was asked for; sample n of the session is sample n of the file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,8 @@ class EventRecord:
     review: Review = ""
     note: str = ""
     clip_path: Path | None = None
+    clip_start_sample: int | None = None
+    """Which sample of the session is the first of the clip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,26 @@ class GapRecord:
     end_sample: int
     kind: str
     """lost: they never arrived. skipped: they did, but there was no time to analyse them."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarkRecord:
+    """A moment that the user marked."""
+
+    id: int
+    session: int
+    sample: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingChange:
+    """Other settings of the decoder, in force from a frame on."""
+
+    session: int
+    first_frame: int
+    settings_json: str
+    """As `SessionFacts.settings_json`: `decoding` of every label, `enabled` labels."""
 
 
 @dataclass(frozen=True, slots=True)

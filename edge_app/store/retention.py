@@ -1,4 +1,8 @@
-"""What is deleted to keep the store small: the oldest first, reviewed events never."""
+"""What is deleted to keep the store small: the oldest first, reviewed events and marks never.
+
+The recording of a whole session goes as one, by the time at which it began, and never while it is being made; until
+then its bytes do not count either, or a long session would push out everything else.
+"""
 
 import sqlite3
 import time
@@ -15,6 +19,7 @@ _DAY_NS = 86_400 * NS
 _ROW_BYTES = 200  # about what an event takes in the database, its indexes included
 _ROUNDS = 20
 _DELETABLE = "state = 'closed' AND review = ''"
+_RECORDED = "ended = 1 AND recording IS NOT NULL"
 _BLOCK_NS = f"started_ns + end_frame * {_FRAME_NS}"
 
 
@@ -50,10 +55,16 @@ def _delete_up_to(connection: sqlite3.Connection, clip_folder: Path, before_ns: 
         f"SELECT clip_path FROM event WHERE {_DELETABLE} AND onset_ns < ? AND clip_path IS NOT NULL",
         [before_ns],
     )
-    _remove_clips(clip_folder, [row[0] for row in clips])
+    recordings = connection.execute(
+        f"SELECT recording FROM session WHERE {_RECORDED} AND started_ns < ?", [before_ns]
+    )
+    _remove_clips(clip_folder, [row[0] for row in (*clips, *recordings)])
     with transaction(connection):
         events = connection.execute(f"DELETE FROM event WHERE {_DELETABLE} AND onset_ns < ?", [before_ns])
         connection.execute("DELETE FROM anchor WHERE utc_ns < ?", [before_ns])
+        connection.execute(
+            f"UPDATE session SET recording = NULL WHERE {_RECORDED} AND started_ns < ?", [before_ns]
+        )
         connection.execute(
             "DELETE FROM score_block WHERE rowid IN (SELECT score_block.rowid FROM score_block "
             f"JOIN session ON session.id = session WHERE {_BLOCK_NS} <= ?)",
@@ -62,6 +73,7 @@ def _delete_up_to(connection: sqlite3.Connection, clip_folder: Path, before_ns: 
         connection.execute(
             "DELETE FROM session WHERE ended = 1 AND started_ns + end_sample * ? / sample_rate < ? "
             "AND NOT EXISTS (SELECT 1 FROM event WHERE event.session = session.id) "
+            "AND NOT EXISTS (SELECT 1 FROM mark WHERE mark.session = session.id) "
             "AND NOT EXISTS (SELECT 1 FROM score_block WHERE score_block.session = session.id)",
             [NS, before_ns],
         )
@@ -74,7 +86,10 @@ def _bytes_taken(connection: sqlite3.Connection, clip_folder: Path) -> int:
     pages, page_bytes = (
         connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
     )
-    clips = connection.execute("SELECT clip_path FROM event WHERE clip_path IS NOT NULL")
+    clips = connection.execute(
+        "SELECT clip_path FROM event WHERE clip_path IS NOT NULL "
+        f"UNION ALL SELECT recording FROM session WHERE {_RECORDED}"
+    )
     return int(pages * page_bytes) + sum(_clip_bytes(clip_folder, clip) for (clip,) in clips)
 
 
@@ -83,7 +98,8 @@ def _instant_that_frees(connection: sqlite3.Connection, clip_folder: Path, exces
     rows = connection.execute(
         f"SELECT onset_ns + 1, clip_path, {_ROW_BYTES} FROM event WHERE {_DELETABLE} "
         f"UNION ALL SELECT {_BLOCK_NS}, NULL, length(scores) FROM score_block "
-        "JOIN session ON session.id = session ORDER BY 1"
+        "JOIN session ON session.id = session "
+        f"UNION ALL SELECT started_ns + 1, recording, 0 FROM session WHERE {_RECORDED} ORDER BY 1"
     )
     before, freed = None, 0
     for instant, clip, row_bytes in rows:

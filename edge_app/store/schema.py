@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_app.core.errors import EXIT_SOME_FAILED, SedgeError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x53454447  # "SEDG"
 BUSY_S = 5.0
 """For how long to wait for another program that is writing, in seconds."""
@@ -39,6 +39,19 @@ CREATE TABLE score_block(
     first_frame INTEGER NOT NULL, end_frame INTEGER NOT NULL, event_labels TEXT NOT NULL,
     scores BLOB NOT NULL, PRIMARY KEY(session, first_frame));
 """
+_ADDED_IN_2 = """
+ALTER TABLE session ADD COLUMN recording TEXT;
+ALTER TABLE event ADD COLUMN clip_start_sample INTEGER;
+CREATE TABLE mark(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, session INTEGER NOT NULL REFERENCES session ON DELETE CASCADE,
+    sample INTEGER NOT NULL, note TEXT NOT NULL DEFAULT '');
+CREATE INDEX mark_by_session ON mark(session, sample);
+CREATE TABLE decoding_change(
+    session INTEGER NOT NULL REFERENCES session ON DELETE CASCADE,
+    first_frame INTEGER NOT NULL, settings_json TEXT NOT NULL, PRIMARY KEY(session, first_frame));
+"""
+_STEPS = (_TABLES, _ADDED_IN_2)
+"""What leads from each version to the next; a new database goes through all of them."""
 
 
 class StoreError(SedgeError):
@@ -102,17 +115,17 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")  # what is committed outlives a loss of power too
     connection.execute("PRAGMA foreign_keys = ON")
-    if _number(connection, "user_version") == 0:
-        _make_tables(connection)
+    if _number(connection, "user_version") < SCHEMA_VERSION:
+        _bring_up_to_date(connection)
     _check_version(connection, path)
 
 
-def _make_tables(connection: sqlite3.Connection) -> None:
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
     with transaction(connection):
-        if _number(connection, "user_version"):  # another program was quicker
-            return
-        for statement in _TABLES.split(";"):
-            connection.execute(statement)
+        # Asked again: another program may have been quicker.
+        for step in _STEPS[_number(connection, "user_version") :]:
+            for statement in step.split(";"):
+                connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
@@ -128,7 +141,7 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
     if _number(connection, "application_id") != APPLICATION_ID:
         raise StoreError(f"{path}: expected a database of this program, found another program's")
     version = _number(connection, "user_version")
-    if version != SCHEMA_VERSION:
+    if not 0 < version <= SCHEMA_VERSION:
         raise StoreError(f"{path}: expected schema version {SCHEMA_VERSION}, found {version}")
 
 

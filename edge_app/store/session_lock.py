@@ -1,8 +1,11 @@
 """Who is recording a session: a lock that the system lets go with the process, however it ends."""
 
+import re
 import sys
 from pathlib import Path
 from typing import IO
+
+_MIDDLE, _END = "-session-", ".lock"
 
 if sys.platform == "win32":
     import msvcrt
@@ -17,11 +20,18 @@ else:
         fcntl.flock(handle.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def locked_sessions(database: Path) -> list[int]:
+    """Sessions that have a lock's file, held or left behind."""
+    name = re.compile(re.escape(database.name + _MIDDLE) + r"(\d+)" + re.escape(_END))
+    found = (name.fullmatch(file.name) for file in database.parent.iterdir())
+    return sorted(int(one[1]) for one in found if one)
+
+
 class SessionLock:
     """The lock of one session, a file beside the database. Raises OSError where another holds it."""
 
     def __init__(self, database: Path, session: int) -> None:
-        self._path = database.with_name(f"{database.name}-session-{session}.lock")
+        self._path = database.with_name(f"{database.name}{_MIDDLE}{session}{_END}")
         self._handle = self._path.open("ab")
         try:
             _lock(self._handle)

@@ -88,6 +88,12 @@ class AppSettings(BaseModel):
     """Events older than this are deleted unless reviewed."""
     retention_bytes: int = Field(2_000_000_000, ge=10_000_000)
     """The oldest is deleted beyond this size of database and clips, reviewed events excepted."""
+    resumes: bool = False
+    """Whether the program listens at once when it starts, to what it listened to last; off until asked."""
+    records_sound: bool = False
+    """Whether the whole sound of a session is kept, about 100 MB an hour; off until asked, as a home is private."""
+    is_introduced: bool = False
+    """Whether the check at the first start has been gone through."""
     save_scores: bool = True
     """Whether frame scores are kept, 1.8 MB an hour at ten labels: other thresholds can then be tried on the past."""
 

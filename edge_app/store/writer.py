@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from edge_app.core.errors import SedgeError
 from edge_app.store.backlog import Backlog
 from edge_app.store.clips import ClipKeeper
 from edge_app.store.database import Store
-from edge_app.store.news import Told, is_event
+from edge_app.store.news import EventTold, Told, is_event
 from edge_app.store.records import SessionFacts
 from edge_app.store.score_blocks import BlockBuilder, FrameScores
 
@@ -35,7 +36,7 @@ CLOSE_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    write: Callable[[Store, int], None]
+    write: Callable[[Store, int], object]
     news: Told | None = None
 
 
@@ -70,6 +71,7 @@ class StoreWriter:
         self._session: int | None = None
         self._problem: str | None = None
         self._clip_problem: str | None = None
+        self._event_ids: dict[int, int] = {}
         self._unwritable = 0
         self._failures = 0
         self._thread: threading.Thread | None = None
@@ -131,6 +133,22 @@ class StoreWriter:
         """Keep frame scores in 0...1, shape (frame, label), from an absolute frame on."""
         self._put_blocks(self._blocks.push(FrameScores(first_frame, tuple(event_labels), scores)))
 
+    def mark(self, sample: int, note: str = "") -> None:
+        """Keep a mark of the user's."""
+        self._put_lasting(lambda store, session: store.mark(session, sample, note))
+
+    def change_decoding(self, first_frame: int, settings_json: str) -> None:
+        """Keep settings of the decoder that hold from a frame on."""
+        self._put_lasting(lambda store, session: store.change_decoding(session, first_frame, settings_json))
+
+    def recording(self, path: Path) -> None:
+        """Keep where the sound of the session lies."""
+        self._put_lasting(lambda store, session: store.set_recording(session, path))
+
+    def event_id(self, number: int) -> int | None:
+        """Id in the store of an event that is confirmed or closed, by its number; None until it is written."""
+        return self._event_ids.get(number)
+
     def flush(self, timeout_s: float = CLOSE_S) -> bool:
         """Wait until all that was given is written; False where that fails or takes longer."""
         self._put_blocks(self._blocks.flush())
@@ -151,6 +169,9 @@ class StoreWriter:
     def _put_blocks(self, blocks: list[FrameScores]) -> None:
         for block in blocks:
             self._backlog.put(_Item(_writing_scores(block)), lasting=False)
+
+    def _put_lasting(self, write: Callable[[Store, int], object]) -> None:
+        self._backlog.put(_Item(write), lasting=True, urgent=True)
 
     def _run(self, facts: SessionFacts) -> None:
         store: Store | None = None
@@ -198,13 +219,23 @@ class StoreWriter:
         assert self._session is not None
         while batch := self._backlog.take(BATCH):
             self._write(store, self._session, batch)
-            self._backlog.done(len(batch))
             for item in batch:
-                if self._keeper and item.news and is_event(item.news):
-                    self._keeper.take(item.news)
+                if item.news and is_event(item.news):
+                    self._note(store, self._session, item.news)
+            self._problem, self._failures = None, 0
+            self._backlog.done(len(batch))
         self._cut_clips(store, self._session, last)
         if last:
             store.end_session(self._session)
+
+    def _note(self, store: Store, session: int, news: EventTold) -> None:
+        """An event is written: its clip may be wanted, and its id."""
+        if self._keeper:
+            self._keeper.take(news)
+        if news.type in ("confirmed", "closed") and news.id not in self._event_ids:
+            with suppress(SedgeError):  # it is written all the same
+                if (found := store.event_id(session, news.id)) is not None:
+                    self._event_ids[news.id] = found
 
     def _write(self, store: Store, session: int, batch: list[_Item]) -> None:
         try:
@@ -227,5 +258,5 @@ class StoreWriter:
         saved, problems = self._keeper.cut(store.clip_folder, session, at_end)
         if saved or problems:
             self._clip_problem = problems[-1] if problems else None
-        for number, path in saved:
-            store.set_clip(session, number, path)
+        for number, clip in saved:
+            store.set_clip(session, number, clip.path, clip.start)

@@ -26,17 +26,6 @@ RowListener = Callable[[int, NDArray[np.float32]], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Listeners:
-    """Who is told, in the inference thread, what comes through it; each before the news that it brings."""
-
-    on_hop: HopListener | None = None
-    on_samples: RowListener | None = None
-    """Given samples, shape (sample,), at the model's rate; never twice, and a gap shows in the index."""
-    on_log_mel: RowListener | None = None
-    """Given log-mel frames, shape (frame, mel)."""
-
-
-@dataclass(frozen=True, slots=True)
 class Decoding:
     """Settings of every label, and which labels are on."""
 
@@ -50,6 +39,29 @@ class Decoding:
                 raise SedgeError(f"event label {label!r}: expected one of {list(self.labels)}")
         on = self.enabled if enabled is None else frozenset(enabled)
         return Decoding({**self.labels, **labels}, on)
+
+
+DecodingListener = Callable[[int, Decoding], None]
+"""Is told the absolute index of the first frame that is decoded by other settings than the ones before it, and them;
+runs in the inference thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Who is told, in the inference thread, what comes through it; each before the news that it brings."""
+
+    on_hop: HopListener | None = None
+    on_samples: RowListener | None = None
+    """Given samples, shape (sample,), at the model's rate; never twice, and a gap shows in the index."""
+    on_log_mel: RowListener | None = None
+    """Given log-mel frames, shape (frame, mel)."""
+    on_decoding: DecodingListener | None = None
+    """Told where the settings change; of those at the beginning only where they are not the model's own."""
+
+
+def shipped_decoding(detector: Detector) -> Decoding:
+    """The model's own settings, with every label on."""
+    return Decoding(detector.bundle.manifest.decoding, frozenset(detector.event_labels))
 
 
 @dataclass
@@ -76,7 +88,7 @@ class Segment:
         position: int,
         ids: EventIds,
         listeners: Listeners,
-        wanted: Callable[[], Decoding],
+        wanted: Callable[[int], Decoding],
     ) -> None:
         manifest = detector.bundle.manifest
         self.received = 0
@@ -88,7 +100,7 @@ class Segment:
         self._features = detector.features()
         self._scorer = detector.scorer()
         self._wanted = wanted
-        self._decoding = wanted()
+        self._decoding = wanted(self._first_frame)
         self._decoder = Decoder(
             detector.event_labels,
             self._decoding.labels,
@@ -142,12 +154,13 @@ class Segment:
         for hop in hops:
             if self._listeners.on_hop:
                 self._listeners.on_hop(self._first_frame + hop.start_frame, hop)
-            messages += self._follow_settings() + self._decoder.push(hop.scores)
+            messages += self._follow_settings(self._first_frame + hop.start_frame)
+            messages += self._decoder.push(hop.scores)
         return messages
 
-    def _follow_settings(self) -> list[Message]:
-        """Take over the settings that are wanted now."""
-        wanted = self._wanted()
+    def _follow_settings(self, frame: int) -> list[Message]:
+        """Take over the settings that are wanted now, from an absolute frame on."""
+        wanted = self._wanted(frame)
         if wanted is self._decoding:
             return []
         self._decoding = wanted
@@ -173,7 +186,8 @@ class Analysis:
         self._sample_rate = detector.bundle.manifest.log_mel.sample_rate
         self._hop_length = detector.bundle.manifest.log_mel.hop_length
         self._listeners = listeners or Listeners(on_hop)
-        self.decoding = Decoding(detector.bundle.manifest.decoding, frozenset(detector.event_labels))
+        self.decoding = shipped_decoding(detector)
+        self._followed = self.decoding
         self._ids = EventIds()
         self._segment: Segment | None = None
         self._closed = Books()
@@ -198,13 +212,22 @@ class Analysis:
                 self._position,
                 self._ids,
                 self._listeners,
-                lambda: self.decoding,
+                self._decoding_from,
             )
         return [self._news(message) for message in self._segment.push(item.samples)]
 
     def finish(self) -> list[News]:
         """The signal has ended: close what is open."""
         return self._end_segment(by_gap=False)
+
+    def _decoding_from(self, frame: int) -> Decoding:
+        """What is wanted from an absolute frame on."""
+        wanted = self.decoding
+        if wanted is not self._followed:
+            is_other, self._followed = wanted != self._followed, wanted
+            if is_other and self._listeners.on_decoding:
+                self._listeners.on_decoding(frame, wanted)
+        return wanted
 
     def _break(self, missing: Missing) -> list[News]:
         news = self._end_segment(by_gap=True)

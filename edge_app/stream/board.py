@@ -17,6 +17,7 @@ from edge_app.core.decode import LabelDecoding
 from edge_app.core.events import FRAME_S, runs
 from edge_app.core.hops import ScoredHop
 from edge_app.core.logmel import LogMelConfig
+from edge_app.stream.advice import Adviser
 from edge_app.stream.analysis import Decoding
 from edge_app.stream.frame_ring import FrameRing
 from edge_app.stream.messages import EventNews, GapNews, News, Summary
@@ -29,6 +30,7 @@ from edge_app.stream.snapshot import (
     ItemState,
     LaneItem,
     Level,
+    Mark,
     Pulse,
     Snapshot,
 )
@@ -37,7 +39,9 @@ from edge_app.stream.stamps import Stamps
 VIEW_S = 600.0
 """The past that a board keeps unless told otherwise, in seconds."""
 MAX_ITEMS = 5_000
-"""Events and gaps that a board keeps at most, each."""
+"""Events, gaps and marks that a board keeps at most, each."""
+HOPS_ALLOWED = (5, 10, 25, 50)
+"""Steps of a live run in frames, where nothing else is said."""
 NEWEST_FRAMES = 12  # of final scores that count for what is heard now
 LEVEL_S = 0.1
 CLIP_HOLD_S = 1.0
@@ -54,7 +58,10 @@ STATES: dict[str, ItemState] = {
 
 
 class Board:
-    """The newest `seconds` of a run; memory is bounded. `seconds` is at least what the longest view shows."""
+    """The newest `seconds` of a run; memory is bounded. `seconds` is at least what the longest view shows.
+
+    `hops_allowed` are the model's steps in frames: advice under overload names the next larger one.
+    """
 
     def __init__(
         self,
@@ -62,6 +69,7 @@ class Board:
         sample_rate: int = 16_000,
         seconds: float = VIEW_S,
         n_mels: int = LogMelConfig.n_mels,
+        hops_allowed: Sequence[int] = HOPS_ALLOWED,
     ) -> None:
         self.event_labels = tuple(event_labels)
         self.sample_rate = sample_rate
@@ -69,6 +77,7 @@ class Board:
         self.stamps = Stamps(sample_rate)
         self._capacity, self._n_mels = max(1, round(seconds / FRAME_S)), n_mels
         self._keep = round(seconds * sample_rate)
+        self._hops_allowed = tuple(hops_allowed)
         self._lock = threading.Lock()
         labels = dict.fromkeys(self.event_labels, LabelDecoding())
         self.attach(Pulse, Decoding(labels, frozenset(labels)), "")
@@ -85,6 +94,8 @@ class Board:
             self._scores = FrameRing(self._capacity, len(self.event_labels), np.float32, np.nan)
             self._items: dict[int, LaneItem] = {}
             self._gaps: deque[GapBand] = deque(maxlen=MAX_ITEMS)
+            self._marks: deque[Mark] = deque(maxlen=MAX_ITEMS)
+            self._adviser = Adviser(self.sample_rate, self._hops_allowed)
             self._newest = np.empty(0, np.float32)
             self._clipped_sample = NEVER
             # Read-only copies of what changes less often than it is shown; None where something has come.
@@ -103,7 +114,7 @@ class Board:
             log_mel_first, log_mel = self._log_mel.read(since_frame)
             view, newest, clipped_sample = self._view, self._newest, self._clipped_sample
             scores_first, scores = self._kept_scores
-            items, gaps = self._kept_items, tuple(self._gaps)
+            items, gaps, marks = self._kept_items, tuple(self._gaps), tuple(self._marks)
         return replace(
             view,
             pulse=pulse,
@@ -115,6 +126,7 @@ class Board:
             scores=scores,
             items=items,
             gaps=gaps,
+            marks=marks,
         )
 
     def decode_by(self, decoding: Decoding) -> None:
@@ -126,10 +138,16 @@ class Board:
         with self._lock:
             self._view = replace(self._view, message=message)
 
+    def mark(self, sample: int, note: str = "") -> None:
+        """Mark the moment of an absolute sample; any thread may do so."""
+        with self._lock:
+            self._marks.append(Mark(sample, note))
+
     def tell(self, summary: Summary) -> None:
         """The books so far."""
         with self._lock:
-            self._view = replace(self._view, summary=summary)
+            self._adviser.take(summary)
+            self._view = replace(self._view, summary=summary, advice=self._adviser.words)
 
     def hear(self, first_sample: int, samples: NDArray[np.float32], mono_s: float) -> None:
         """Samples at the model's rate from the absolute `first_sample` on, shape (sample,), captured by `mono_s`."""
@@ -138,6 +156,7 @@ class Board:
         newest = np.concatenate([self._newest, samples[-length:]])[-length:]
         clipped = np.flatnonzero(np.abs(samples) >= FULL_SCALE)
         with self._lock:
+            self._adviser.hear(samples)
             self._newest = newest
             if len(clipped):
                 self._clipped_sample = first_sample + int(clipped[-1])
@@ -167,8 +186,9 @@ class Board:
     def take(self, news: News) -> None:
         """News of a run, in its order."""
         if isinstance(news, Summary):
+            missed_s = (news.samples_not_analysed + news.samples_gap) / news.sample_rate
             with self._lock:
-                self._view = replace(self._view, summary=news, top=())
+                self._view = replace(self._view, summary=news, top=(), advice="", not_analysed_s=missed_s)
         elif isinstance(news, GapNews):
             self._take_gap(GapBand(news.onset_sample, news.offset_sample, news.kind))
         else:
@@ -196,12 +216,15 @@ class Board:
             self._gaps.append(gap)
             self._forget(gap.end_sample - self._keep)
             now = max(self._view.now_sample, gap.end_sample)
-            self._view = replace(self._view, now_sample=now, top=())
+            missed_s = self._view.not_analysed_s + (gap.end_sample - gap.start_sample) / self.sample_rate
+            self._view = replace(self._view, now_sample=now, top=(), not_analysed_s=missed_s)
 
     def _forget(self, before: int) -> None:
         """Drop what ended before that sample, and the oldest where there is too much."""
         while self._gaps and self._gaps[0].end_sample < before:
             self._gaps.popleft()
+        while self._marks and self._marks[0].sample < before:
+            self._marks.popleft()
         # The oldest come first; those that are still open are few, one for each label.
         surplus = max(0, len(self._items) - MAX_ITEMS)
         oldest = islice(self._items.values(), surplus + len(self.event_labels) + AT_ONCE)

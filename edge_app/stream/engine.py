@@ -12,7 +12,14 @@ from typing import Self
 
 from edge_app.core.decode import LabelDecoding
 from edge_app.core.detect import Detector
-from edge_app.stream.analysis import Analysis, Decoding, HopListener, Listeners, RowListener
+from edge_app.stream.analysis import (
+    Analysis,
+    Decoding,
+    DecodingListener,
+    HopListener,
+    Listeners,
+    RowListener,
+)
 from edge_app.stream.messages import News, Summary
 from edge_app.stream.outbox import Outbox
 from edge_app.stream.ring import Block, Missing, SampleRing
@@ -31,7 +38,8 @@ class Engine:
     The detector's context must be `live`. `duration_s` ends the run after that much audio, gaps included.
     An error of the source is raised after the summary, one of the inference at once. `on_hop` is told the
     scores, `on_samples` the samples and `on_log_mel` the frames, at the model's rate and with the absolute index of
-    the first, in the inference thread. `start` is the absolute index of the source's first sample.
+    the first, in the inference thread, and `on_decoding` the settings where they change. `start` is the absolute index
+    of the source's first sample.
     """
 
     def __init__(
@@ -45,6 +53,7 @@ class Engine:
         start: int = 0,
         on_samples: RowListener | None = None,
         on_log_mel: RowListener | None = None,
+        on_decoding: DecodingListener | None = None,
     ) -> None:
         _check_live(detector)
         self._source = source
@@ -52,7 +61,7 @@ class Engine:
         self._max_lag = round(max_lag_s * source.sample_rate)
         self._end = None if duration_s is None else start + round(duration_s * source.sample_rate)
         self._ring = SampleRing(2 * max(self._max_lag, source.sample_rate), start)
-        listeners = Listeners(on_hop, on_samples, on_log_mel)
+        listeners = Listeners(on_hop, on_samples, on_log_mel, on_decoding)
         self._analysis = Analysis(detector, source.sample_rate, start, listeners=listeners)
         self._outbox: Outbox[News] = Outbox(queue_capacity)
         self._stop = threading.Event()

@@ -32,7 +32,8 @@ class LiveRun:
 
     Nothing here waits but `wait` and `close`, so a user interface may call the rest. `listeners` and `on_anchor`
     (once a second of sound) are called in the inference thread. `first_sample` is the absolute index of the
-    source's first sample, at its own rate. A consumer that fails is reported on the board and does not end the run.
+    source's first sample, at its own rate. `decoding` and `enabled` are what it begins with, as in `set_decoding`.
+    A consumer that fails is reported on the board and does not end the run.
     """
 
     def __init__(
@@ -46,6 +47,8 @@ class LiveRun:
         duration_s: float | None = None,
         first_sample: int = 0,
         max_lag_s: float = MAX_LAG_S,
+        decoding: Mapping[str, LabelDecoding] | None = None,
+        enabled: Collection[str] | None = None,
     ) -> None:
         self.board = board
         self.error: BaseException | None = None
@@ -57,10 +60,12 @@ class LiveRun:
         self._on_anchor = on_anchor
         self._next_anchor = 0
         self._has_heard = False
-        hooks = (self._on_samples, self._on_log_mel)
+        hooks = (self._on_samples, self._on_log_mel, self._listeners.on_decoding)
         self._engine = Engine(
             source, detector, duration_s, max_lag_s, self._on_hop, QUEUE_CAPACITY, first_sample, *hooks
         )
+        if decoding is not None or enabled is not None:
+            self._engine.set_decoding(decoding or {}, enabled)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._read, name="sedge-reader", daemon=True)
 

@@ -56,6 +56,14 @@ class GapBand:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment that the user has marked; the sample at the model's rate, from the start of the source."""
+
+    sample: int
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Level:
     """How loud the newest tenth of a second is, in dB below full scale."""
 
@@ -109,15 +117,14 @@ class Snapshot:
     """Labels that are on, each with its highest score of the newest frames, the highest first."""
     latency: Latency
     """From the onset of a sound to the screen, as measured."""
+    marks: tuple[Mark, ...] = ()
+    """Moments that the user has marked, in the order in which they were."""
+    advice: str = ""
+    """What to tell the user although all runs, in words; empty where all is well."""
+    not_analysed_s: float = 0.0
+    """Sound that was lost or skipped, in seconds; what is still on its way does not count."""
 
     @property
     def state(self) -> State:
         """What the source does."""
         return self.pulse.state
-
-    @property
-    def not_analysed_s(self) -> float:
-        """Sound that was lost or skipped, in seconds."""
-        if self.summary is None:
-            return 0.0
-        return (self.summary.samples_not_analysed + self.summary.samples_gap) / self.summary.sample_rate

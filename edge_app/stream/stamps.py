@@ -36,6 +36,15 @@ class Percentiles:
 
 
 @dataclass(frozen=True, slots=True)
+class Delay:
+    """From the onset of one event to its mark on the screen; a guess that came before it is its provisional mark."""
+
+    event_label: str
+    state: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Latency:
     """To the first mark, be it a guess or the event, and to the confirmed event. None where nothing was measured."""
 
@@ -45,6 +54,7 @@ class Latency:
 
 @dataclass
 class _Told:
+    event_label: str
     onset_sample: int
     guessed_s: float
     """When a guess of it was painted first."""
@@ -59,7 +69,7 @@ class Stamps:
         self._blocks: deque[tuple[int, float]] = deque(maxlen=STAMPS)
         self._told: OrderedDict[int, _Told] = OrderedDict()
         self._guesses: dict[str, deque[tuple[int, int, float]]] = defaultdict(lambda: deque(maxlen=GUESSES))
-        self._seconds: dict[str, deque[float]] = {
+        self._delays: dict[str, deque[Delay]] = {
             state: deque(maxlen=FIGURES) for state in ("provisional", "confirmed")
         }
         self._latency: Latency | None = Latency()
@@ -75,14 +85,16 @@ class Stamps:
         """A guess of that label was painted; it may be told again at every painting."""
         with self._lock:
             guesses = self._guesses[event_label]
-            if not guesses or guesses[-1][:2] != (onset_sample, offset_sample):
+            if all(guess[:2] != (onset_sample, offset_sample) for guess in guesses):
                 guesses.append((onset_sample, offset_sample, mono_s))
 
     def told(self, event_id: int, event_label: str, onset_sample: int) -> None:
         """An event is known, and may be shown from now on."""
         with self._lock:
             if event_id not in self._told:
-                self._told[event_id] = _Told(onset_sample, self._guessed_s(event_label, onset_sample))
+                self._told[event_id] = _Told(
+                    event_label, onset_sample, self._guessed_s(event_label, onset_sample)
+                )
             while len(self._told) > STAMPS:
                 self._told.popitem(last=False)
 
@@ -96,7 +108,7 @@ class Stamps:
                 if reached not in told.shown:
                     told.shown.add(reached)
                     first_s = min(mono_s, told.guessed_s) if reached == "provisional" else mono_s
-                    self._count(reached, told.onset_sample, first_s)
+                    self._count(reached, told, first_s)
 
     def forget(self) -> None:
         """Another run begins: samples and events are counted anew. The figures stay."""
@@ -115,13 +127,19 @@ class Stamps:
         """The figures over the newest events."""
         with self._lock:
             if self._latency is None:
-                self._latency = Latency(*(_percentiles(seconds) for seconds in self._seconds.values()))
+                self._latency = Latency(*(_percentiles(delays) for delays in self._delays.values()))
             return self._latency
 
-    def _count(self, state: str, onset_sample: int, mono_s: float) -> None:
-        heard_s = self._time_of(onset_sample)
+    @property
+    def delays(self) -> tuple[Delay, ...]:
+        """What the figures are taken over, one by one."""
+        with self._lock:
+            return tuple(delay for delays in self._delays.values() for delay in delays)
+
+    def _count(self, state: str, told: _Told, mono_s: float) -> None:
+        heard_s = self._time_of(told.onset_sample)
         if heard_s is not None:
-            self._seconds[state].append(mono_s - heard_s)
+            self._delays[state].append(Delay(told.event_label, state, mono_s - heard_s))
             self._latency = None
 
     def _guessed_s(self, event_label: str, onset_sample: int) -> float:
@@ -144,8 +162,8 @@ class Stamps:
         return min(estimates, default=None)
 
 
-def _percentiles(seconds: deque[float]) -> Percentiles | None:
-    if not seconds:
+def _percentiles(delays: deque[Delay]) -> Percentiles | None:
+    if not delays:
         return None
-    p50_s, p95_s = np.percentile(seconds, [50, 95])
-    return Percentiles(len(seconds), float(p50_s), float(p95_s))
+    p50_s, p95_s = np.percentile([delay.seconds for delay in delays], [50, 95])
+    return Percentiles(len(delays), float(p50_s), float(p95_s))

@@ -143,19 +143,17 @@ def _low(
     near: float,
 ) -> Iterator[NearMiss]:
     """Runs that come near the threshold and do not reach it, apart from the flanks of events."""
+    taken = np.zeros(len(smoothed) + 1, bool)  # the frames of events, and the one after each
+    for message in found:
+        if message.type in ("closed", "withdrawn"):
+            taken[message.onset_frame - first_frame : message.offset_frame - first_frame + 1] = True
     for first, end in runs(smoothed > settings.threshold_on - near).tolist():
         peak = float(smoothed[first:end].max())
-        onset, offset = first_frame + first, first_frame + end
-        beside = any(
-            message.onset_frame <= offset and onset <= message.offset_frame
-            for message in found
-            if message.type in ("closed", "withdrawn")
-        )
-        if peak < settings.threshold_on and not beside:
+        if peak < settings.threshold_on and not taken[first : end + 1].any():
             yield NearMiss(
                 event_label,
-                onset,
-                offset,
+                first_frame + first,
+                first_frame + end,
                 peak,
                 "below threshold",
                 settings.threshold_on - peak,

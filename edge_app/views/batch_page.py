@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from PyQt6.QtCore import Qt, pyqtSignal
 from PyQt6.QtGui import QDragEnterEvent, QDropEvent
@@ -16,42 +16,29 @@ from PyQt6.QtWidgets import (
     QProgressBar,
     QPushButton,
     QSplitter,
-    QTableView,
     QVBoxLayout,
     QWidget,
 )
 
 from edge_app.core.detect import Detector, FileDetection
 from edge_app.formats.exchange import Export
+from edge_app.scoring.build_export import build_export
+from edge_app.scoring.recordings import Found, collect
+from edge_app.scoring.run import FileNews, FileStage
+from edge_app.scoring.spool import ScoreSpool
 from edge_app.views.background import Background
-from edge_app.views.batch_work import FileNews, Opened, score_recordings
+from edge_app.views.batch_work import Job, Opened, score_files
 from edge_app.views.event_rows import EventRow
 from edge_app.views.event_table import FILE_COLUMNS, EventTable
 from edge_app.views.export_dialog import ExportDialog, ask_export
 from edge_app.views.file_model import UNFINISHED, FileModel, FileRow
-
-
-class Found(Protocol):
-    """Recordings that dropped files and folders stand for."""
-
-    @property
-    def recordings(self) -> Mapping[str, Path]:
-        """By the name in tables."""
-
-    @property
-    def failures(self) -> Mapping[str, str]:
-        """Folders that cannot be read."""
-
-
-BuildExport = Callable[[Detector, Any, Mapping[str, FileDetection]], Export]
-"""From the detector, what `collect` found, and what was detected, by the name in tables."""
+from edge_app.views.file_view import FileView
 
 
 class BatchPage(QWidget):
     """Files on top, their events below, and at the end a sentence that says how it went.
 
-    `collect` finds the recordings in files and folders; `open_detector` opens the model, in the worker;
-    `build_export` makes an Export of what was found in recordings.
+    `open_detector` opens the model, in the worker. Another model than before scores all recordings anew.
     """
 
     ended = pyqtSignal()
@@ -59,16 +46,15 @@ class BatchPage(QWidget):
 
     def __init__(
         self,
-        collect: Callable[[Iterable[Path]], Found],
         open_detector: Callable[[], Detector],
-        build_export: BuildExport,
         event_labels: Sequence[str],
         colours: Mapping[str, str] | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._collect, self._open_detector, self._build_export = collect, open_detector, build_export
-        self._found: Found | None = None
+        self._open_detector = open_detector
+        self._recordings: dict[str, Path] = {}
+        self._spool = ScoreSpool()
         self._detections: dict[str, FileDetection] = {}
         self._detector: Detector | None = None
         self._roots: list[Path] = []
@@ -99,19 +85,21 @@ class BatchPage(QWidget):
         if not new or self._search.is_running or self.is_running:
             return
         roots = [*self._roots, *new]
-        self._search.start(lambda report, _: report((roots, self._collect(roots))))
+        self._search.start(lambda report, _: report((roots, collect(roots))))
         self._say(self.tr("Looking for recordings…"))
 
     def start(self) -> None:
-        """Score every recording that is not done."""
+        """Score every recording that is not done; all of them again where all are."""
         if self.is_running:
             return
-        self.files.set_stage(("failed", "cancelled"), "waiting")
-        recordings = {row.filename: row.path for row in self.files.rows if row.stage == "waiting"}
-        if not recordings:
+        self.files.set_stage(("failed", "cancelled"), "waiting", self._recordings)
+        if not self.files.count("waiting"):
+            self._forget_events()
+        job = Job(self._at("waiting"), self._at("done"), self._detector)
+        if not job.waiting:
             return
         self._began, self._is_cancelled = time.monotonic(), False
-        self._work.start(partial(score_recordings, self._open_detector, recordings))
+        self._work.start(partial(score_files, self._open_detector, job, self._spool))
         self._say(self.tr("Opening the model…"))
         self._update()
 
@@ -126,22 +114,20 @@ class BatchPage(QWidget):
         """Forget the recordings and their events."""
         if self.is_running:
             return
-        self._roots, self._detections = [], {}
+        self._roots, self._recordings, self._detections = [], {}, {}
+        self._spool.clear()
         self.files.set_files([])
         self.table.set_events([])
         self._say(self.tr("Drop recordings or folders here, or add them with the buttons."))
         self._update()
 
     def export(self) -> Export:
-        """The events of the recordings that are done."""
-        if self._detector is None or self._found is None:
-            return Export()
-        return self._build_export(self._detector, self._found, self._detections)
+        """The events and frame scores of the recordings that are done."""
+        return self._load_export()()
 
     def ask_export(self) -> ExportDialog:
-        """Ask where to write the events of the recordings that are done."""
-        export = self.export()
-        return ask_export(lambda: export, self.tr("events"), self)
+        """Ask where to write the events or frame scores of the recordings that are done."""
+        return ask_export(self._load_export(), self.tr("events"), self)
 
     def set_colours(self, colours: Mapping[str, str]) -> None:
         """The colour of each label as "#rrggbb", from now on."""
@@ -151,6 +137,7 @@ class BatchPage(QWidget):
         """Cancel, and end the threads of this page."""
         self._search.close()
         self._work.close()
+        self._spool.clear()
 
     def dragEnterEvent(self, a0: QDragEnterEvent | None) -> None:  # noqa: N802
         """Take files from another program."""
@@ -173,8 +160,8 @@ class BatchPage(QWidget):
         self.begin = self._button(self.tr("▶ Score"), self.tr("Score the recordings that are not done"))
         self.stop = self._button(self.tr("■ Cancel"), self.tr("Cancel scoring; what is done stays"))
         self.empty = self._button(self.tr("Clear"), self.tr("Take all recordings off the list"))
-        self.add_files.clicked.connect(self._ask_files)
-        self.add_folder.clicked.connect(self._ask_folder)
+        self.add_files.clicked.connect(self.ask_files)
+        self.add_folder.clicked.connect(self.ask_folder)
         self.begin.clicked.connect(self.start)
         self.stop.clicked.connect(self.cancel)
         self.empty.clicked.connect(self.clear)
@@ -192,19 +179,7 @@ class BatchPage(QWidget):
         return button
 
     def _lay_out(self) -> None:
-        self.file_view = QTableView(self)
-        self.file_view.setAccessibleName(self.tr("Recordings"))
-        self.file_view.setModel(self.files)
-        self.file_view.setShowGrid(False)
-        self.file_view.setWordWrap(False)
-        self.file_view.setTabKeyNavigation(False)
-        self.file_view.setSelectionBehavior(QTableView.SelectionBehavior.SelectRows)
-        rows, titles = self.file_view.verticalHeader(), self.file_view.horizontalHeader()
-        if rows is not None and titles is not None:  # an empty header counts as false
-            rows.hide()
-            titles.setStretchLastSection(True)
-        for column, width in enumerate((380, 110, 70)):
-            self.file_view.setColumnWidth(column, width)
+        self.file_view = FileView(self.files, self)
         bar = QHBoxLayout()
         for button in (self.add_files, self.add_folder, self.empty, self.begin, self.stop):
             bar.addWidget(button)
@@ -218,18 +193,31 @@ class BatchPage(QWidget):
         layout.addWidget(self.message)
         layout.addWidget(both, 1)
 
-    def _ask_files(self) -> None:
+    def ask_files(self) -> None:
+        """Ask for recordings, and list them."""
         names, _ = QFileDialog.getOpenFileNames(self, self.tr("Recordings to score"))
         self.add(map(Path, names))
 
-    def _ask_folder(self) -> None:
+    def ask_folder(self) -> None:
+        """Ask for a folder, and list its recordings."""
         name = QFileDialog.getExistingDirectory(self, self.tr("Folder of recordings to score"))
         if name:
             self.add([Path(name)])
 
+    def _load_export(self) -> Callable[[], Export]:
+        """What makes an export of what is done by now, in any thread."""
+        if self._detector is None:
+            return Export
+        detections, scores = dict(self._detections), self._spool.scores()
+        return partial(build_export, self._detector, dict(self._recordings), detections, scores)
+
+    def _at(self, stage: FileStage) -> dict[str, Path]:
+        """The recordings at a stage, by filename."""
+        return {row.filename: row.path for row in self.files.rows if row.stage == stage}
+
     def _list(self, answer: tuple[list[Path], Found]) -> None:
         self._roots, found = answer
-        self._found = found
+        self._recordings = dict(found.recordings)
         known = {row.filename: row for row in self.files.rows}
         rows = [known.get(name) or FileRow(name, path) for name, path in found.recordings.items()]
         rows += [FileRow(name, Path(name), "failed", error=error) for name, error in found.failures.items()]
@@ -245,6 +233,8 @@ class BatchPage(QWidget):
     def _take(self, news: Any) -> None:
         if isinstance(news, Opened):
             self._detector = news.detector
+            if news.is_another:
+                self._forget_events()
             self._say(self.tr("Scoring with {runtime}").format(runtime=news.detector.runtime_text))
         elif isinstance(news, FileNews):
             self.files.take(news)
@@ -253,6 +243,12 @@ class BatchPage(QWidget):
                 self._show_events(news.filename, news.detection)
             if news.stage != "working":
                 self._update()
+
+    def _forget_events(self) -> None:
+        """What is done is to be done anew."""
+        self.files.set_stage(("done",), "waiting")
+        self._detections = {}
+        self.table.set_events([])
 
     def _show_events(self, filename: str, detection: FileDetection) -> None:
         for event in detection.events:
@@ -287,7 +283,9 @@ class BatchPage(QWidget):
         self.progress.setValue(self.files.count("done", "failed"))
         self.progress.setVisible(n_files > 0)
         self.stop.setEnabled(is_running)
-        self.begin.setEnabled(not is_running and self.files.count("waiting", "failed", "cancelled") > 0)
+        is_done = n_files > 0 and not self.files.count("waiting", "failed", "cancelled")
+        self.begin.setText(self.tr("▶ Score again") if is_done and not is_running else self.tr("▶ Score"))
+        self.begin.setEnabled(not is_running and n_files > 0)
         for button in (self.add_files, self.add_folder):
             button.setEnabled(not is_running)
         self.empty.setEnabled(not is_running and n_files > 0)

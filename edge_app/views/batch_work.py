@@ -1,23 +1,14 @@
 """Scoring a list of recordings beside the window: what the worker does, and what it tells."""
 
 import threading
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edge_app.core.detect import Detector, FileDetection
-from edge_app.core.errors import SedgeError
-from edge_app.core.events import FRAME_S
-from edge_app.views.background import Cancelled, Report
-
-FileStage = Literal["waiting", "working", "done", "failed", "cancelled"]
-TELL_S = 0.05
-"""Progress within a recording is told at most so often, in seconds."""
+from edge_app.core.detect import Detector
+from edge_app.scoring.run import score_recordings
+from edge_app.scoring.spool import ScoreSpool
+from edge_app.views.background import Report
 
 
 @dataclass(frozen=True)
@@ -25,60 +16,46 @@ class Opened:
     """The model is ready."""
 
     detector: Detector
+    is_another: bool
+    """Whether what is done was done with another model or hop, and is done anew."""
 
 
 @dataclass(frozen=True)
-class FileNews:
-    """How far a recording is."""
+class Job:
+    """What is to be scored."""
 
-    filename: str
-    stage: FileStage
-    done_s: float = 0.0
-    """Seconds of sound that are scored."""
-    detection: FileDetection | None = None
-    error: str = ""
+    waiting: Mapping[str, Path]
+    done: Mapping[str, Path] = field(default_factory=dict)
+    """Recordings that were scored before."""
+    former: Detector | None = None
+    """What scored them."""
 
 
-def score_recordings(
+def score_files(
     open_detector: Callable[[], Detector],
-    recordings: Mapping[str, Path],
+    job: Job,
+    spool: ScoreSpool,
     report: Report,
     cancelled: threading.Event,
 ) -> None:
-    """Score recordings in order; one that fails is told, and the others are done all the same.
+    """Score recordings in order, keeping their frame scores; what is done is told at any time.
 
-    Raises SedgeError where the model cannot be opened, and Cancelled within a recording.
+    Raises SedgeError where the model cannot be opened.
     """
     detector = open_detector()
-    report(Opened(detector))
-    for filename, path in recordings.items():
-        if cancelled.is_set():
-            raise Cancelled
-        report(FileNews(filename, "working"))
-        report(_score(detector, filename, path, report, cancelled))
+    is_another = bool(job.done) and job.former is not None and _facts(detector) != _facts(job.former)
+    if is_another:
+        spool.clear()
+    report(Opened(detector, is_another))
+    score_recordings(
+        detector,
+        {**job.done, **job.waiting} if is_another else job.waiting,
+        report,
+        lambda filename: spool.take(filename, detector.event_labels),
+        cancelled.is_set,
+    )
 
 
-def _score(
-    detector: Detector, filename: str, path: Path, report: Report, cancelled: threading.Event
-) -> FileNews:
-    n_frames, told = 0, time.monotonic()
-
-    def on_scores(raw: NDArray[np.float32], _smoothed: NDArray[np.float32]) -> None:
-        nonlocal n_frames, told
-        if cancelled.is_set():
-            raise Cancelled
-        n_frames += len(raw)
-        if time.monotonic() - told > TELL_S:
-            told = time.monotonic()
-            report(FileNews(filename, "working", n_frames * FRAME_S))
-
-    try:
-        detection = detector.detect_file(path, on_scores)
-    except Cancelled:
-        raise
-    except SedgeError as error:
-        return FileNews(filename, "failed", error=str(error))
-    except Exception as error:  # one that nobody foresaw must not cost the other recordings
-        words = " ".join(str(error).split())
-        return FileNews(filename, "failed", error=f"{path}: {type(error).__name__}: {words}")
-    return FileNews(filename, "done", detection.duration_s, detection)
+def _facts(detector: Detector) -> tuple[object, ...]:
+    """All that the events of a recording depend on."""
+    return detector.bundle.manifest, detector.context, detector.hop_frames

@@ -9,6 +9,7 @@ from PyQt6.QtGui import QAction, QKeySequence
 from PyQt6.QtWidgets import QMenu, QMenuBar, QWidget
 
 Menu = Literal["file", "session", "view", "event", "help"]
+Place = Literal["window", "live", "timeline"]
 MENUS: dict[Menu, str] = {
     "file": "&File",
     "session": "&Session",
@@ -20,38 +21,42 @@ MENUS: dict[Menu, str] = {
 
 @dataclass(frozen=True)
 class Deed:
-    """One thing to do; `everywhere` says that its keys work on every page, not only on the live one."""
+    """One thing to do."""
 
     name: str
     menu: Menu
     text: str
     keys: tuple[str, ...] = ()
-    everywhere: bool = False
+    place: Place = "live"
+    """Where its keys work: in the whole window, on the live page with its tables, or on its timeline alone."""
 
 
 DEEDS = (
-    Deed("open", "file", "Open recording…", ("Ctrl+O",), everywhere=True),
-    Deed("export", "file", "Export events…", ("Ctrl+E",), everywhere=True),
-    Deed("settings", "file", "Settings", ("Ctrl+,",), everywhere=True),
-    Deed("quit", "file", "Quit", ("Ctrl+Q",), everywhere=True),
-    Deed("listen", "session", "Listen", ("Ctrl+L",), everywhere=True),
-    Deed("stop", "session", "Stop", ("Ctrl+.",), everywhere=True),
+    Deed("open", "file", "Open recording…", ("Ctrl+O",), place="window"),
+    Deed("batch", "file", "Score recordings…", ("Ctrl+Shift+O",), place="window"),
+    Deed("export", "file", "Export events…", ("Ctrl+E",), place="window"),
+    Deed("settings", "file", "Settings", ("Ctrl+,",), place="window"),
+    Deed("quit", "file", "Quit", ("Ctrl+Q",), place="window"),
+    Deed("listen", "session", "Listen", ("Ctrl+L",), place="window"),
+    Deed("stop", "session", "Stop", ("Ctrl+.",), place="window"),
     Deed("pause", "session", "Listen, or pause the view", ("Space",)),
     Deed("save_last", "session", "Save the last 30 s", ("S",)),
     Deed("mark", "session", "Mark this moment", ("M",)),
     Deed("zoom_in", "view", "Show less time", ("+", "=")),
     Deed("zoom_out", "view", "Show more time", ("-",)),
     Deed("now", "view", "Back to now", ("Home",)),
+    Deed("curve", "view", "Score curve of the chosen label", ("C",)),
     Deed("play", "event", "Play the event", ("P",)),
     Deed("confirm", "event", "The event is right", ("Y",)),
     Deed("reject", "event", "The event is wrong", ("N",)),
-    Deed("keys", "help", "Keys", ("F1",), everywhere=True),
+    Deed("keys", "help", "Keys", ("F1",), place="window"),
+    Deed("check", "help", "Is everything there?", place="window"),
 )
 
 
-def make_actions(window: QWidget, live_page: QWidget) -> Mapping[str, QAction]:
-    """An action for each deed, by name; its keys work in the window or on the live page only."""
-    return {deed.name: _make_action(deed, window if deed.everywhere else live_page) for deed in DEEDS}
+def make_actions(places: Mapping[Place, QWidget]) -> Mapping[str, QAction]:
+    """An action for each deed, by name; its keys work where the deed says, `places` gives the widgets."""
+    return {deed.name: _make_action(deed, places[deed.place]) for deed in DEEDS}
 
 
 def fill_menus(menu_bar: QMenuBar, actions: Mapping[str, QAction]) -> Mapping[Menu, QMenu]:
@@ -81,6 +86,6 @@ def _make_action(deed: Deed, owner: QWidget) -> QAction:
     action = QAction(translated(deed.text), owner)
     action.setShortcuts([QKeySequence(keys) for keys in deed.keys])
     whole, part = Qt.ShortcutContext.WindowShortcut, Qt.ShortcutContext.WidgetWithChildrenShortcut
-    action.setShortcutContext(whole if deed.everywhere else part)
+    action.setShortcutContext(whole if deed.place == "window" else part)
     owner.addAction(action)
     return action

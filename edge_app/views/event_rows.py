@@ -37,6 +37,8 @@ class EventRow:
     note: str = ""
     clip: Path | None = None
     """Its sound, where that was kept."""
+    clip_start: float | None = None
+    """When the clip begins, in the time of `onset`; None where that is not known."""
 
     @property
     def duration(self) -> float:
@@ -46,6 +48,7 @@ class EventRow:
 
 def stored_row(record: EventRecord, sample_rate: int, source: str = "") -> EventRow:
     """An event of the store as a row; `sample_rate` is its session's."""
+    start = record.clip_start_sample
     return EventRow(
         id=record.id,
         event_label=record.event_label,
@@ -60,6 +63,7 @@ def stored_row(record: EventRecord, sample_rate: int, source: str = "") -> Event
         review=record.review,
         note=record.note,
         clip=record.clip_path,
+        clip_start=None if start is None else start / sample_rate,
     )
 
 

@@ -106,6 +106,13 @@ class EventTable(QWidget):
         self.model.set_events(rows)
         self.selected.emit(None)
 
+    def renew(self, rows: Iterable[EventRow]) -> None:
+        """Show these as they are now beside those that are there; what is as it was costs little."""
+        known = {row.id: row for row in self.model.events()}
+        for row in rows:
+            if known.get(row.id) != row:
+                self.take(row)
+
     def take(self, row: EventRow) -> None:
         """Show one more event, or what has become of one."""
         self.model.take(row)

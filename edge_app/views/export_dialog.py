@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from PyQt6.QtCore import QStandardPaths, Qt
@@ -21,39 +20,10 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from edge_app.core.errors import SedgeError
-from edge_app.formats.exchange import Export, split
-from edge_app.formats.registry import ONE_RECORDING, SUFFIXES, WRITERS
+from edge_app.formats.exchange import Export
+from edge_app.formats.export_files import Written, write_export
+from edge_app.formats.registry import SUFFIXES, WRITERS
 from edge_app.views.background import Background, Report
-
-
-@dataclass(frozen=True)
-class Written:
-    """What an export has become."""
-
-    files: tuple[Path, ...]
-    n_events: int
-    n_left_out: int
-    """Events that the format cannot hold."""
-
-
-def write_export(path: Path, format_name: str, export: Export) -> Written:
-    """Write an export; a format for one recording a file gets a file for each, named after it."""
-    write, suffix = WRITERS[format_name], SUFFIXES[format_name]
-    parts = split(export) if format_name in ONE_RECORDING else {"": export}
-    if len(parts) <= 1:
-        left_out = write(path, export)
-        return Written((path,), len(export.events) - left_out, left_out)
-    stem = path.name.removesuffix(suffix)
-    files, left_out = [], 0
-    for name, part in parts.items():
-        safe = "".join(char if char.isalnum() or char in "-_." else "_" for char in name)
-        one = path.with_name(f"{stem}.{safe}{suffix}")
-        if one in files:
-            raise SedgeError(f"{one}: expected a name of its own for each recording, found {name!r} as well")
-        left_out += write(one, part)
-        files.append(one)
-    return Written(tuple(files), len(export.events) - left_out, left_out)
 
 
 def ask_export(load: Callable[[], Export], stem: str, parent: QWidget) -> "ExportDialog":
@@ -120,7 +90,7 @@ class ExportDialog(QDialog):
         self.browse.setAccessibleName(self.tr("Choose the file"))
         self.browse.clicked.connect(self._browse)
         self.message = QLabel(
-            self.tr("Gaps are written as well: in JSON inside, otherwise beside the file."), self
+            self.tr("Gaps and marks are written as well: in JSON inside, otherwise beside the file."), self
         )
         self.message.setWordWrap(True)
         self.message.setAccessibleName(self.tr("How the export went"))
@@ -154,6 +124,7 @@ class ExportDialog(QDialog):
             "audacity": self.tr("Audacity label track"),
             "raven": self.tr("Raven selection table"),
             "rttm": self.tr("RTTM"),
+            "frame-scores": self.tr("Frame scores TSV: every label in every 20 ms, without the events"),
         }
         return {name: known.get(name, name) for name in (*known, *WRITERS) if name in WRITERS}
 
@@ -167,15 +138,26 @@ class ExportDialog(QDialog):
 
     def _show_written(self, written: Written) -> None:
         self.written = written
+        self.message.setText(" ".join(self._sentences(written)))
+
+    def _sentences(self, written: Written) -> list[str]:
+        """What was written, and what was not."""
         first = str(written.files[0])
-        text = self.tr("{events} events written to {path}.").format(events=written.n_events, path=first)
+        if written.n_frames:
+            text = self.tr("{frames} frames written to {path}.").format(frames=written.n_frames, path=first)
+        else:
+            text = self.tr("{events} events written to {path}.").format(events=written.n_events, path=first)
+        sentences = [text]
         if len(written.files) > 1:
-            text += " " + self.tr("One file a recording: {files} files.").format(files=len(written.files))
+            words = self.tr("One file a recording: {files} files.")
+            sentences.append(words.format(files=len(written.files)))
         if written.n_left_out:
-            text += " " + self.tr("{count} events were left out: the format needs sound or a length.").format(
-                count=written.n_left_out
-            )
-        self.message.setText(text)
+            words = self.tr("{count} events were left out: the format needs sound or a length.")
+            sentences.append(words.format(count=written.n_left_out))
+        if written.n_without:
+            words = self.tr("Recordings without frame scores: {count}; none were kept of them.")
+            sentences.append(words.format(count=written.n_without))
+        return sentences
 
     def _end(self, failure: str) -> None:
         if failure:

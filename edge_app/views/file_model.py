@@ -1,13 +1,13 @@
 """Recordings to score as rows, each with how far it is."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from PyQt6.QtCore import QAbstractTableModel, QCoreApplication, QModelIndex, Qt
 
-from edge_app.views.batch_work import FileNews, FileStage
+from edge_app.scoring.run import FileNews, FileStage
 
 translate = QCoreApplication.translate
 _ROOT = QModelIndex()
@@ -68,9 +68,16 @@ class FileModel(QAbstractTableModel):
         )
         self.dataChanged.emit(self.index(place, 0), self.index(place, len(self._titles) - 1))
 
-    def set_stage(self, old: tuple[FileStage, ...], new: FileStage) -> None:
-        """Move every recording that is at one of the old stages on to the new one."""
-        changed = [replace(row, stage=new, done_s=0.0) if row.stage in old else row for row in self.rows]
+    def set_stage(
+        self, old: tuple[FileStage, ...], new: FileStage, among: Container[str] | None = None
+    ) -> None:
+        """Move every recording that is at one of the old stages, of those names or of all, on to the new one."""
+        changed = [
+            replace(row, stage=new, done_s=0.0)
+            if row.stage in old and (among is None or row.filename in among)
+            else row
+            for row in self.rows
+        ]
         self.set_files(changed)
 
     def row_of(self, filename: str) -> FileRow:

@@ -17,6 +17,8 @@ from PyQt6.QtWidgets import (
 )
 
 from edge_app.views.background import Background, Cancelled, Report
+from edge_app.views.clip_player import Play, play_sound
+from edge_app.views.echo import EchoBox, Record, record_from
 
 Status = Literal["ok", "note", "warning", "failure"]
 
@@ -42,16 +44,26 @@ class Check(Protocol):
 
 
 class FirstRunPage(QWidget):
-    """`look` gives the checks one by one and runs beside the window, for it records a second of sound."""
+    """`look` gives the checks one by one and runs beside the window, for it records a second of sound.
+
+    `record` and `play` are what the echo records and plays with.
+    """
 
     finished = pyqtSignal()
     """The user goes on to the program."""
     looked = pyqtSignal()
     """All checks are shown."""
 
-    def __init__(self, look: Callable[[], Iterable[Check]], parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        look: Callable[[], Iterable[Check]],
+        record: Record = record_from,
+        play: Play = play_sound,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
         self._look = look
+        self.echo = EchoBox(record, play, self)
         self.checks: list[Check] = []
         self._work = Background(self)
         self._work.reported.connect(self._show)
@@ -73,8 +85,9 @@ class FirstRunPage(QWidget):
         self._work.start(self._look_through)
 
     def close_threads(self) -> None:
-        """End the thread of this page, after the check that it is at."""
+        """End the threads of this page, after the check that it is at."""
         self._work.close()
+        self.echo.close_threads()
 
     def _look_through(self, report: Report, cancelled: threading.Event) -> None:
         for check in self._look():
@@ -85,8 +98,8 @@ class FirstRunPage(QWidget):
     def _make_controls(self) -> None:
         privacy = QLabel(
             self.tr(
-                "Everything stays on this computer: nothing is sent anywhere, and sound is kept only of the labels "
-                "for which the settings ask for it."
+                "Everything stays on this computer: nothing is sent anywhere, and no sound is kept unless the "
+                "settings ask for it, label by label or for whole sessions."
             ),
             self,
         )
@@ -105,7 +118,7 @@ class FirstRunPage(QWidget):
         buttons.addWidget(self.again)
         buttons.addWidget(self.go_on)
         layout = QVBoxLayout(self)
-        for widget in (self._title(), privacy, self.verdict):
+        for widget in (self._title(), privacy, self.verdict, self.echo):
             layout.addWidget(widget)
         layout.addWidget(self._check_area(), 1)
         layout.addLayout(buttons)

@@ -6,7 +6,7 @@ from PyQt6.QtCore import QRectF, QSize, Qt
 from PyQt6.QtGui import QColor, QFont, QPainter, QPaintEvent
 from PyQt6.QtWidgets import QSizePolicy, QWidget
 
-from edge_app.views.lanes import lane_name
+from edge_app.views.lane_looks import lane_name
 from edge_app.views.palette import label_colours
 from edge_app.views.theme import Theme
 
@@ -42,6 +42,11 @@ class HearingNow(QWidget):
         """Take a theme's colours."""
         self._theme = theme
         self._colours = label_colours(self._event_labels, theme.is_dark)
+        self.update()
+
+    def set_thresholds(self, thresholds: Mapping[str, float]) -> None:
+        """Scores from which on labels count as heard."""
+        self._thresholds = dict(thresholds)
         self.update()
 
     def show_scores(self, heard: Sequence[tuple[str, float]]) -> None:

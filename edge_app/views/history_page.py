@@ -1,12 +1,12 @@
 """What was heard before: sessions, their events, and the review of one event after the other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import cast
 
-from PyQt6.QtCore import QModelIndex, Qt, pyqtSignal
+from PyQt6.QtCore import QModelIndex, Qt, QTimer, pyqtSignal
 from PyQt6.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -15,61 +15,42 @@ from PyQt6.QtWidgets import (
     QPushButton,
     QSplitter,
     QTableView,
+    QTabWidget,
     QVBoxLayout,
     QWidget,
 )
 
-from edge_app.formats.exchange import Export
-from edge_app.store.database import Store
-from edge_app.store.export import export_events
-from edge_app.store.queries import EventFilter
-from edge_app.store.records import Review
+from edge_app.core.detect import Detector
+from edge_app.store.records import Review, SessionRecord
 from edge_app.views.clip_player import ClipPlayer
-from edge_app.views.event_rows import EventRow, stored_row
+from edge_app.views.event_rows import EventRow
 from edge_app.views.event_table import EventTable
 from edge_app.views.export_dialog import ExportDialog, ask_export
+from edge_app.views.past import load_events, load_export, load_sessions
+from edge_app.views.past_what_if import PastWhatIf
+from edge_app.views.replay_panel import ReplayPanel
 from edge_app.views.review import ReviewPanel
 from edge_app.views.session_model import SessionModel, SessionRow
 from edge_app.views.store_thread import StoreThread
 
 SOURCE_COLUMN = 3
-MOST_EVENTS = 10_000
-"""Of all sessions together, the newest so many events are shown."""
-
-
-def load_sessions(store: Store) -> list[SessionRow]:
-    """The sessions, the newest first, each with the number of its events."""
-    return [
-        SessionRow(record, store.count_events(EventFilter(session=record.id))) for record in store.sessions()
-    ]
-
-
-def load_events(store: Store, session: int | None) -> list[EventRow]:
-    """The events of a session, or the newest of all."""
-    sessions = {record.id: record for record in store.sessions(None if session is None else [session])}
-    limit = MOST_EVENTS if session is None else None
-    records = store.events(EventFilter(session=session, order="newest", limit=limit))
-    return [
-        stored_row(record, sessions[record.session].sample_rate, sessions[record.session].source)
-        for record in records
-        if record.session in sessions
-    ]
-
-
-def load_export(path: Path, session: int | None) -> Export:
-    """The events and gaps of a session of the store at that path, or of all."""
-    with Store(path) as store:
-        return export_events(store, None if session is None else [session])
+LOOK_MS = 2000
+"""How often a session that goes on is read again while the page is seen."""
+NEWEST = 200
+"""Of a session that goes on, so many of the newest events are read again: older ones change no more."""
 
 
 class HistoryPage(QWidget):
     """Sessions on the left, events of the chosen one on the right, the chosen event below.
 
-    `labels` are the labels that the filter offers. Reviews are written to the store beside the window's work.
+    `event_labels` are those that the filter offers. Reviews are written to the store beside the window's work.
+    `open_detector` opens the model that a session is replayed with; it is called in a thread.
     """
 
     reviewed = pyqtSignal(int, str, str)
     """An event's number in the store, its verdict and its note, once asked for."""
+    decoding_wanted = pyqtSignal(object)
+    """Thresholds that were tried on the past and are wanted from now on, dict[str, LabelDecoding]."""
 
     def __init__(
         self,
@@ -78,6 +59,7 @@ class HistoryPage(QWidget):
         colours: Mapping[str, str] | None = None,
         player: ClipPlayer | None = None,
         parent: QWidget | None = None,
+        open_detector: Callable[[], Detector] | None = None,
     ) -> None:
         super().__init__(parent)
         self.store = StoreThread(store_path, self)
@@ -86,8 +68,16 @@ class HistoryPage(QWidget):
         self.table = EventTable(event_labels, colours=colours, parent=self)
         self.review = ReviewPanel(player, self)
         self.review.add_shortcuts(self)
+        self.what_if = PastWhatIf(self.store, colours, self)
+        self.what_if.decoding_wanted.connect(self.decoding_wanted)
+        self.replay = ReplayPanel(self.store, open_detector, colours, self)
         self._session: int | None = None
         self._judged = 0
+        self._is_reading = False
+        self._timer = QTimer(self)
+        self._timer.setInterval(LOOK_MS)
+        self._timer.timeout.connect(self.look)
+        self._timer.start()
         self._make_session_view()
         self._lay_out()
         self.table.selected.connect(self.review.show_event)
@@ -100,17 +90,23 @@ class HistoryPage(QWidget):
         """Read the sessions again, and the events of the chosen one."""
         self.store.ask(load_sessions, self._show_sessions)
 
+    def look(self) -> None:
+        """Read what a session that goes on has become, if the page is seen and that was not asked already."""
+        if not self.isVisible() or not self.sessions.running or self._is_reading:
+            return
+        self._is_reading = True
+        self.store.ask(load_sessions, self._renew)
+
     def set_colours(self, colours: Mapping[str, str]) -> None:
         """The colour of each label as "#rrggbb", from now on."""
-        self.table.set_colours(colours)
+        for part in (self.table, self.what_if, self.replay):
+            part.set_colours(colours)
 
     def show_session(self, session: int | None) -> None:
         """Show the events of a session, or the newest of all."""
         self._session = session
-        self.store.ask(
-            lambda store: (session, load_events(store, session)),
-            self._show_events,
-        )
+        self._show_parts()
+        self.store.ask(lambda store: (session, load_events(store, session)), self._show_events)
 
     def ask_export(self) -> ExportDialog:
         """Ask where to write the events of the chosen session, or of all."""
@@ -120,7 +116,10 @@ class HistoryPage(QWidget):
 
     def close_threads(self) -> None:
         """Write what is unsaved, and end the threads of this page."""
+        self._timer.stop()
         self.review.close_player()
+        self.what_if.close_threads()
+        self.replay.close_threads()
         self.store.close()
 
     def _make_session_view(self) -> None:
@@ -161,27 +160,63 @@ class HistoryPage(QWidget):
         left_layout.setContentsMargins(0, 0, 0, 0)
         left_layout.addLayout(bar)
         left_layout.addWidget(self.session_view)
-        right = QSplitter(Qt.Orientation.Vertical, self)
-        right.addWidget(self.table)
-        right.addWidget(self.review)
-        right.setStretchFactor(0, 1)
+        self.tabs = QTabWidget(self)
+        self.tabs.setDocumentMode(True)
+        self.tabs.addTab(self.review, self.tr("Event"))
+        self.tabs.addTab(self.what_if, self.tr("Other thresholds"))
+        self.tabs.addTab(self.replay, self.tr("Replay"))
         both = QSplitter(Qt.Orientation.Horizontal, self)
         both.addWidget(left)
-        both.addWidget(right)
+        both.addWidget(self.table)
         both.setStretchFactor(1, 1)
         both.setSizes([440, 840])
+        page = QSplitter(Qt.Orientation.Vertical, self)
+        page.addWidget(both)
+        page.addWidget(self.tabs)
+        page.setStretchFactor(0, 1)
+        page.setChildrenCollapsible(False)
         layout = QVBoxLayout(self)
         layout.addWidget(self.message)
-        layout.addWidget(both, 1)
+        layout.addWidget(page, 1)
 
     def _show_sessions(self, rows: list[SessionRow]) -> None:
         self.message.hide()
+        known = self.session_view.currentIndex()
         self.sessions.set_sessions(rows)
         place = self.sessions.row_of(self._session)
         if place is None:
             self.table.set_events([])
+        elif self.session_view.currentIndex().isValid() and known.row() == place:
+            self.show_session(self._session)
         else:
             self.session_view.selectRow(place)
+
+    def _renew(self, rows: list[SessionRow]) -> None:
+        self._is_reading = False
+        running = self.sessions.running
+        if [row.id for row in rows] != [row.id for row in self.sessions.listed[1:]]:
+            self._show_sessions(rows)
+            return
+        self.sessions.set_sessions(rows)
+        self._show_parts()
+        session = self._session
+        if session is None or session in running:
+            self.store.ask(lambda store: (session, load_events(store, session, NEWEST)), self._renew_events)
+
+    def _renew_events(self, answer: tuple[int | None, list[EventRow]]) -> None:
+        session, rows = answer
+        if session == self._session:
+            self.table.renew(rows)
+
+    def _show_parts(self) -> None:
+        """What is done with a session as a whole."""
+        record = self._record()
+        self.replay.show_session(record)
+        self.what_if.show_session(record.id if record and record.ended else None)
+
+    def _record(self) -> SessionRecord | None:
+        place = self.sessions.row_of(self._session)
+        return None if place is None else self.sessions.session_at(place).record
 
     def _choose(self, current: QModelIndex) -> None:
         if current.isValid():
@@ -212,5 +247,6 @@ class HistoryPage(QWidget):
             self.table.view.step(by)
 
     def _say(self, text: str) -> None:
+        self._is_reading = False
         self.message.setText(text)
         self.message.show()

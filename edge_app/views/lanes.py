@@ -1,11 +1,11 @@
 """The timeline: one lane a label, on the spectrogram's time axis.
 
 A state shows by its pattern and outline, not by colour alone: solid is over, solid with a bright outline goes on,
-hatched is provisional, dots are frames whose scores may still change, crossed bands were not analysed. The shade of a
-lane is its score.
+hatched is provisional, dots are frames whose scores may still change, crossed bands were not analysed, a dotted outline
+is an event that other settings would have made. The shade of a lane is its score.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,16 @@ from PyQt6.QtGui import QBrush, QColor, QPen
 
 from edge_app.core.events import FRAME_S
 from edge_app.stream.snapshot import GapBand, Guess, LaneItem, Snapshot
+from edge_app.stream.what_if import Heard, WhatIf
+from edge_app.views.lane_looks import (
+    Bars,
+    draw_bars,
+    empty_bars,
+    enumerate_centres,
+    lane_name,
+    look_of,
+    outline,
+)
 from edge_app.views.palette import label_colours, shade_table
 from edge_app.views.spectrogram import ScrollingImage, dress_axis
 from edge_app.views.theme import Theme
@@ -23,13 +33,11 @@ from edge_app.views.theme import Theme
 HEIGHT = 0.66  # of a lane, taken by an event
 PREVIEW_HEIGHT = 0.3
 SELECTED_HEIGHT = 0.92
+WHAT_IF_HEIGHT = 0.8
 MOST_GAP_TEXTS = 4
 GAP_TEXT_SHARE = 0.08  # of the view: a narrower band has no room for words
 STILL = ("chip", "stripe")  # do not move with time
 STATES = ("closed", "confirmed", "provisional")
-
-Bars = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]
-"""Onsets and offsets in seconds, and lanes."""
 
 
 class Lanes:
@@ -44,12 +52,14 @@ class Lanes:
         self._enabled = frozenset(event_labels)
         self._gaps: tuple[GapBand, ...] = ()
         self._guesses: tuple[Guess, ...] = ()
+        self._what_if: tuple[Heard, ...] = ()
         self._selected_id: int | None = None
         self._view_s = view_s
         self._theme = theme
         self._scores = ScrollingImage(len(self.event_labels), view_s)
         self._bars = {
-            name: _empty_bars() for name in (*STATES, "preview", "gap", "selected", "chip", "stripe")
+            name: empty_bars()
+            for name in (*STATES, "preview", "gap", "selected", "what_if", "chip", "stripe")
         }
         self._gap_texts = [pg.TextItem(anchor=(0.5, 0.5)) for _ in range(MOST_GAP_TEXTS)]
         self._dress_plot()
@@ -69,7 +79,7 @@ class Lanes:
         self._draw_chips()
         self._draw_stripes()
 
-    def set_enabled(self, enabled: Sequence[str]) -> None:
+    def set_enabled(self, enabled: Collection[str]) -> None:
         """Labels that are detected; the others' lanes say that they are off."""
         self._enabled = frozenset(enabled)
         self.plot.getAxis("left").setTicks([list(enumerate_centres(self.lane_names()))])
@@ -91,7 +101,9 @@ class Lanes:
         self._draw_chips()
         self._draw_stripes()
         self._draw_items()
+        self._draw_guesses()
         self._draw_gaps()
+        self._draw_what_if()
 
     def show(self, snapshot: Snapshot) -> None:
         """Draw events, scores and gaps; what is drawn already costs nothing."""
@@ -109,6 +121,19 @@ class Lanes:
         if snapshot.guesses != self._guesses:
             self._guesses = snapshot.guesses
             self._draw_guesses()
+
+    def show_what_if(self, what_if: WhatIf | None) -> None:
+        """Outline the events that other settings would have made; None takes the outlines away."""
+        self._what_if = what_if.events if what_if else ()
+        self._draw_what_if()
+
+    def outlined(self) -> tuple[Heard, ...]:
+        """The events of other settings that are outlined."""
+        return self._what_if
+
+    def label_at(self, lane: float) -> str | None:
+        """The label of a height, where lane i is [i, i + 1)."""
+        return self.event_labels[int(lane)] if 0 <= lane < len(self.event_labels) else None
 
     def place(self, now_s: float) -> None:
         """Move to another moment, in seconds since the start."""
@@ -145,7 +170,7 @@ class Lanes:
         self._scores.item.setZValue(-10)
         plot.addItem(self._scores.item)
         self._bars["stripe"].setZValue(-20)
-        for name in ("stripe", "gap", "preview", *STATES, "selected", "chip"):
+        for name in ("stripe", "gap", "preview", *STATES, "what_if", "selected", "chip"):
             plot.addItem(self._bars[name], ignoreBounds=True)
         for text in self._gap_texts:
             text.setVisible(False)
@@ -161,7 +186,7 @@ class Lanes:
         new = np.nan_to_num(scores[known:], nan=0.0)
         self._scores.push(first_frame + known, np.rint(new * 255).astype(np.uint8))
 
-    def _lane_of(self, one: LaneItem | Guess) -> int:
+    def _lane_of(self, one: LaneItem | Guess | Heard) -> int:
         return self.event_labels.index(one.event_label)
 
     def _bars_of(self, chosen: Sequence[LaneItem | Guess]) -> Bars:
@@ -176,7 +201,7 @@ class Lanes:
     def _draw_items(self) -> None:
         for state in STATES:
             bars = self._bars_of([item for item in self.items if item.state == state])
-            _draw(self._bars[state], bars, HEIGHT, self._looks(bars[2], state))
+            draw_bars(self._bars[state], bars, HEIGHT, self._looks(bars[2], state))
         self._draw_selected()
 
     def _looks(self, lanes: NDArray[np.intp], state: str) -> dict[str, Any]:
@@ -187,11 +212,20 @@ class Lanes:
     def _draw_selected(self) -> None:
         bars = self._bars_of([item for item in self.items if item.id == self._selected_id])
         pen = outline(self._theme.text, 2, Qt.PenStyle.DashLine)
-        _draw(self._bars["selected"], bars, SELECTED_HEIGHT, {"pen": pen, "brush": QBrush()})
+        draw_bars(self._bars["selected"], bars, SELECTED_HEIGHT, {"pen": pen, "brush": QBrush()})
 
     def _draw_guesses(self) -> None:
         bars = self._bars_of(self._guesses)
-        _draw(self._bars["preview"], bars, PREVIEW_HEIGHT, self._looks(bars[2], "preview"))
+        draw_bars(self._bars["preview"], bars, PREVIEW_HEIGHT, self._looks(bars[2], "preview"))
+
+    def _draw_what_if(self) -> None:
+        spans_s = (
+            np.array([(one.onset_frame, one.offset_frame) for one in self._what_if]).reshape(-1, 2) * FRAME_S
+        )
+        lanes = np.array(list(map(self._lane_of, self._what_if)), np.intp)
+        pen, brush = look_of("what_if", "", self._theme)
+        looks = {"pen": pen, "brush": brush}
+        draw_bars(self._bars["what_if"], (spans_s[:, 0], spans_s[:, 1], lanes), WHAT_IF_HEIGHT, looks)
 
     def _gap_spans(self) -> list[tuple[float, float]]:
         rate = self._sample_rate
@@ -226,59 +260,11 @@ class Lanes:
             for lane in lanes
         ]
         looks = {"pens": [outline(colour, 1) for colour in colours], "brushes": brushes}
-        _draw(self._bars["chip"], (onsets, onsets + 0.006 * self._view_s, lanes), HEIGHT, looks)
+        draw_bars(self._bars["chip"], (onsets, onsets + 0.006 * self._view_s, lanes), HEIGHT, looks)
 
     def _draw_stripes(self) -> None:
         """Every other lane a little lighter or darker, so that the eye finds its name."""
         lanes = np.arange(0, len(self.event_labels), 2)
         bars = np.full(len(lanes), -self._view_s), np.zeros(len(lanes)), lanes
         pen, brush = QPen(Qt.PenStyle.NoPen), QBrush(QColor(self._theme.window))
-        _draw(self._bars["stripe"], bars, 1.0, {"pen": pen, "brush": brush})
-
-
-def look_of(state: str, colour: str, theme: Theme) -> tuple[QPen, QBrush]:
-    """Outline and filling of a state in a label's colour."""
-    fill = QColor(colour)
-    looks: dict[str, Callable[[], tuple[QPen, QBrush]]] = {
-        "closed": lambda: (outline(colour, 1), QBrush(fill)),
-        "confirmed": lambda: (outline(theme.text, 2), QBrush(fill)),
-        "provisional": lambda: (
-            outline(colour, 1.5, Qt.PenStyle.DashLine),
-            QBrush(fill, Qt.BrushStyle.BDiagPattern),
-        ),
-        "preview": lambda: (QPen(Qt.PenStyle.NoPen), QBrush(fill, Qt.BrushStyle.Dense4Pattern)),
-        "gap": lambda: (outline(theme.gap, 1), QBrush(QColor(theme.gap), Qt.BrushStyle.DiagCrossPattern)),
-    }
-    return looks[state]()
-
-
-def outline(colour: str, width: float, style: Qt.PenStyle = Qt.PenStyle.SolidLine) -> QPen:
-    """A line of so many pixels, whatever the scale."""
-    pen = QPen(QColor(colour), width, style)
-    pen.setCosmetic(True)
-    return pen
-
-
-def lane_name(event_label: str, is_enabled: bool = True) -> str:
-    """A label as people read it."""
-    name = event_label.replace("_", " ")
-    return name if is_enabled else f"{name} (off)"
-
-
-def enumerate_centres(names: Sequence[str]) -> list[tuple[float, str]]:
-    """Each name with the middle of its lane."""
-    return [(lane + 0.5, name) for lane, name in enumerate(names)]
-
-
-def _empty_bars() -> pg.BarGraphItem:
-    return pg.BarGraphItem(x0=np.empty(0), x1=np.empty(0), y0=np.empty(0), y1=np.empty(0))
-
-
-def _draw(bars: pg.BarGraphItem, spans: Bars, height: float, looks: Mapping[str, Any]) -> None:
-    """Bars of one height in the middle of their lanes."""
-    onsets, offsets, lanes = spans
-    top = lanes + (1 - height) / 2
-    if not len(lanes):
-        bars.setOpts(x0=np.empty(0), x1=np.empty(0), y0=np.empty(0), y1=np.empty(0), pens=None, brushes=None)
-        return
-    bars.setOpts(x0=onsets, x1=offsets, y0=top, y1=top + height, **looks)
+        draw_bars(self._bars["stripe"], bars, 1.0, {"pen": pen, "brush": brush})

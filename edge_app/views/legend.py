@@ -4,7 +4,7 @@ from PyQt6.QtCore import QRectF, QSize, Qt
 from PyQt6.QtGui import QColor, QPainter, QPaintEvent
 from PyQt6.QtWidgets import QSizePolicy, QWidget
 
-from edge_app.views.lanes import look_of
+from edge_app.views.lane_looks import look_of
 from edge_app.views.theme import Theme
 
 SWATCH_WIDTH = 30
@@ -17,13 +17,21 @@ class Legend(QWidget):
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
+        self._has_what_if = False
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName(self.tr("Legend"))
-        self.setAccessibleDescription(", ".join(name for _, name in self._entries()))
+        self._describe()
 
     def set_theme(self, theme: Theme) -> None:
         """Take a theme's colours."""
         self._theme = theme
+        self.update()
+
+    def show_what_if(self, has_what_if: bool) -> None:
+        """Whether events of other settings are outlined, and need an entry."""
+        self._has_what_if = has_what_if
+        self._describe()
+        self.updateGeometry()
         self.update()
 
     def sizeHint(self) -> QSize:  # noqa: N802
@@ -50,11 +58,15 @@ class Legend(QWidget):
             left += SWATCH_WIDTH + 6 + width + SPACE
         painter.end()
 
+    def _describe(self) -> None:
+        self.setAccessibleDescription(", ".join(name for _, name in self._entries()))
+
     def _entries(self) -> tuple[tuple[str, str], ...]:
-        return (
+        entries = (
             ("closed", self.tr("confirmed, over")),
             ("confirmed", self.tr("confirmed, going on")),
             ("provisional", self.tr("provisional")),
             ("preview", self.tr("score not final")),
             ("gap", self.tr("not analysed")),
         )
+        return (*entries, ("what_if", self.tr("with other settings"))) if self._has_what_if else entries

@@ -4,13 +4,16 @@ It pulls snapshots of a run; nothing calls it from another thread.
 """
 
 import time
+from collections.abc import Collection, Mapping
 
 from PyQt6.QtCore import Qt, QTimer, pyqtSignal
 from PyQt6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from edge_app.core.bundle import BundleManifest
+from edge_app.core.decode import LabelDecoding
 from edge_app.stream.live_run import LiveRun
-from edge_app.stream.snapshot import LaneItem, Snapshot
+from edge_app.stream.snapshot import Guess, LaneItem, Snapshot
+from edge_app.stream.what_if import WhatIf
 from edge_app.views.hearing_now import HearingNow
 from edge_app.views.legend import Legend
 from edge_app.views.meter import Meter
@@ -34,10 +37,11 @@ class LivePage(QWidget):
 
     def __init__(self, manifest: BundleManifest, theme: Theme, view_s: float = 60.0) -> None:
         super().__init__()
-        thresholds = {label: manifest.decoding[label].threshold_on for label in manifest.event_labels}
+        self._event_labels = manifest.event_labels
+        self._enabled: Collection[str] = manifest.event_labels
         self.timeline = Timeline(manifest, theme, view_s)
         self.meter = Meter(theme)
-        self.hearing_now = HearingNow(manifest.event_labels, thresholds, theme)
+        self.hearing_now = HearingNow(manifest.event_labels, thresholds_of(manifest.decoding), theme)
         self.legend = Legend(theme)
         self.banner = QLabel()
         self.banner.setObjectName("banner")
@@ -46,6 +50,8 @@ class LivePage(QWidget):
         self._run: LiveRun | None = None
         self._painted: set[tuple[int, str]] = set()
         self._to_paint: list[LaneItem] = []
+        self._guesses: tuple[Guess, ...] = ()
+        self._guesses_to_paint: tuple[Guess, ...] = ()
         self._timer = QTimer(self)
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.setInterval(INTERVAL_MS)
@@ -63,11 +69,32 @@ class LivePage(QWidget):
         for part in (self.timeline, self.meter, self.hearing_now, self.legend):
             part.set_theme(theme)
 
+    def set_decoding(
+        self, decoding: Mapping[str, LabelDecoding], enabled: Collection[str] | None = None
+    ) -> None:
+        """Show by the settings that are in force from now on; without `enabled`, those that are on stay on."""
+        self._enabled = self._enabled if enabled is None else enabled
+        self.hearing_now.set_thresholds(thresholds_of(decoding))
+        self.timeline.set_decoding(
+            decoding, [label for label in self._event_labels if label in self._enabled]
+        )
+
+    def toggle_curve(self) -> None:
+        """Show the score curve of the chosen label, or take it away."""
+        self.timeline.show_curve(not self.timeline.has_curve)
+
+    def show_what_if(self, what_if: WhatIf | None) -> None:
+        """Outline the events that other settings would have made; None takes the outlines away."""
+        self.timeline.show_what_if(what_if)
+        self.legend.show_what_if(what_if is not None)
+
     def follow(self, run: LiveRun) -> None:
         """Show a run that has been started, from its beginning on."""
         self.timeline.clear()
+        self.legend.show_what_if(False)
         self._painted.clear()
         self._to_paint.clear()
+        self._guesses = self._guesses_to_paint = ()
         self._run = run
         self._timer.start()
         self.timeline.canvas.setFocus()
@@ -92,11 +119,9 @@ class LivePage(QWidget):
         """Put a snapshot on the page."""
         self.meter.show_level(snapshot.level)
         self.hearing_now.show_scores(snapshot.top)
-        self.show_banner(snapshot.message if snapshot.state in BAD_STATES else "")
+        self.show_banner(notice(snapshot))
         self.timeline.show_snapshot(snapshot)
-        if not self.timeline.is_frozen:
-            shown = self.timeline.lanes.items
-            self._to_paint = [item for item in shown if (item.id, item.state) not in self._painted]
+        self._plan_paint(snapshot)
         self.snapshot_shown.emit(snapshot)
 
     def show_banner(self, text: str) -> None:
@@ -116,10 +141,32 @@ class LivePage(QWidget):
             self.timeline.set_frozen(is_frozen)
             self.frozen_changed.emit(is_frozen)
 
+    @property
+    def _is_watched(self) -> bool:
+        """Whether what comes is painted as it comes."""
+        window = self.window()
+        is_hidden = not self.isVisible() or (window is not None and window.isMinimized())
+        return not (is_hidden or self.timeline.is_frozen)
+
+    def _plan_paint(self, snapshot: Snapshot) -> None:
+        """What the next paint will bring; what comes while nobody can see it is not timed when it is seen later."""
+        if not self._is_watched:
+            self._painted.update((item.id, item.state) for item in snapshot.items)
+            return
+        shown = self.timeline.lanes.items
+        self._to_paint = [item for item in shown if (item.id, item.state) not in self._painted]
+        if snapshot.guesses != self._guesses:
+            self._guesses = self._guesses_to_paint = snapshot.guesses
+
     def _note_painted(self) -> None:
         """The paint that has just ended has brought the newest items to the screen."""
         now = time.monotonic()
         to_paint, self._to_paint = self._to_paint, []
+        guesses, self._guesses_to_paint = self._guesses_to_paint, ()
+        if self._run is not None:
+            stamps = self._run.board.stamps
+            for guess in guesses:
+                stamps.guessed(guess.event_label, guess.onset_sample, guess.offset_sample, now)
         for item in to_paint:
             self._painted.add((item.id, item.state))
             if self._run is not None:
@@ -143,6 +190,16 @@ class LivePage(QWidget):
         page.setContentsMargins(8, 8, 8, 4)
         page.addWidget(self.banner)
         page.addLayout(row, stretch=1)
+
+
+def notice(snapshot: Snapshot) -> str:
+    """What the user must know now, in words; empty where all is well."""
+    return snapshot.message if snapshot.state in BAD_STATES else snapshot.advice
+
+
+def thresholds_of(decoding: Mapping[str, LabelDecoding]) -> Mapping[str, float]:
+    """The score from which on each label counts as heard."""
+    return {label: settings.threshold_on for label, settings in decoding.items()}
 
 
 def _titled(title: str, widget: QWidget, stretch: int = 0) -> QVBoxLayout:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from PyQt6.QtCore import QObject
 
+from edge_app.formats.exchange import Export, ExportEvent
 from edge_app.stream.snapshot import LaneItem, Snapshot
 from edge_app.views.event_rows import EventRow
 from edge_app.views.event_table import EventTable
@@ -22,13 +23,14 @@ class LiveTable(QObject):
         self._started_at = datetime.now(UTC)
         self._items: tuple[LaneItem, ...] = ()
         self._listed: dict[int, LaneItem] = {}
+        self._verdicts: dict[int, str] = {}
         timeline.event_selected.connect(self._select_row)
         table.selected.connect(self._select_item)
 
     def restart(self, source: str) -> None:
         """Another run begins: the table is empty."""
         self._source, self._started_at = source, datetime.now(UTC)
-        self._items, self._listed = (), {}
+        self._items, self._listed, self._verdicts = (), {}, {}
         self.table.set_events([])
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
@@ -40,6 +42,24 @@ class LiveTable(QObject):
             if item.state in ("confirmed", "closed") and self._listed.get(item.id) != item:
                 self._listed[item.id] = item
                 self.table.take(self._row(item))
+
+    @property
+    def chosen(self) -> LaneItem | None:
+        """The event that is chosen in the table or on the timeline."""
+        row = self.table.current()
+        listed = self._listed.get(row.id) if row is not None else None
+        return self._timeline.selected or listed
+
+    def review(self, event_id: int, verdict: str) -> None:
+        """Show a verdict on an event."""
+        self._verdicts[event_id] = verdict
+        if event_id in self._listed:
+            self.table.take(self._row(self._listed[event_id]))
+
+    def export(self, model_name: str = "") -> Export:
+        """The events that are listed, and no gaps."""
+        rows = self.table.model.events()
+        return Export([_export_event(row, model_name) for row in rows])
 
     def _row(self, item: LaneItem) -> EventRow:
         onset_s = item.onset_sample / self._sample_rate
@@ -53,6 +73,7 @@ class LiveTable(QObject):
             source=self._source,
             state="closed" if item.state == "closed" else "open",
             cut=item.cut,
+            review=self._verdicts.get(item.id, ""),
         )
 
     def _select_row(self, item: LaneItem | None) -> None:
@@ -64,3 +85,20 @@ class LiveTable(QObject):
         selected = self._timeline.selected
         if row is not None and row.id in self._listed and (selected is None or selected.id != row.id):
             self._timeline.select(self._listed[row.id])
+
+
+def _export_event(row: EventRow, model_name: str) -> ExportEvent:
+    return ExportEvent(
+        source=row.source,
+        file=row.source,
+        onset=row.onset,
+        offset=row.offset,
+        event_label=row.event_label,
+        score=row.peak,
+        onset_utc=row.at,
+        event_id=row.id,
+        state=row.state,
+        cut=row.cut,
+        review=row.review,
+        model=model_name,
+    )

@@ -1,43 +1,38 @@
-"""The main window: what to listen to, the live page and the other pages, and the status bar."""
+"""The main window: what to listen to, the live page and the other pages, and what is said about them."""
 
 from collections.abc import Callable
 from functools import partial
-from typing import cast
 
-from PyQt6.QtCore import Qt, pyqtSignal
+from PyQt6.QtCore import pyqtSignal
 from PyQt6.QtGui import QCloseEvent
-from PyQt6.QtWidgets import (
-    QApplication,
-    QLabel,
-    QMainWindow,
-    QMessageBox,
-    QPushButton,
-    QSplitter,
-    QTabWidget,
-    QToolBar,
-    QWidget,
-)
+from PyQt6.QtWidgets import QApplication, QMainWindow, QTabWidget, QVBoxLayout, QWidget
 
 from edge_app.core.bundle import BundleManifest
 from edge_app.core.delay import algorithmic_delay
+from edge_app.store.settings import AppSettings
 from edge_app.stream.board import Board
 from edge_app.stream.live_run import LiveRun
 from edge_app.stream.snapshot import Snapshot
-from edge_app.views.deeds import fill_menus, keys_text, make_actions
-from edge_app.views.errand import Errand
-from edge_app.views.live_page import LivePage
-from edge_app.views.source_picker import SourceChoice, SourceLister, SourcePicker, microphones
+from edge_app.views.choices import Choices
+from edge_app.views.closing import Closing
+from edge_app.views.deeds import Place, make_actions
+from edge_app.views.listening import Listening
+from edge_app.views.live_area import LiveArea, enabled_labels
+from edge_app.views.live_page import notice
+from edge_app.views.notices import Notices
+from edge_app.views.pages import Services, make_pages
+from edge_app.views.palette import label_colours
+from edge_app.views.source_picker import SourceLister, SourcePicker, choice_in, microphones
 from edge_app.views.status import StatusRow
-from edge_app.views.theme import ThemeChoice, apply_theme, chosen_theme
+from edge_app.views.stored_run import StoredRun
+from edge_app.views.theme import ThemeChoice, apply_theme, chosen_theme, program_icon
+from edge_app.views.toolbar import DoingBar, ListeningBar
+from edge_app.views.window_deeds import WindowDeeds
 
-RunOpener = Callable[[SourceChoice, Board], LiveRun]
+RunOpener = Callable[[AppSettings, Board], LiveRun]
 """Makes a run, not started, that shows itself on the board; is called in a thread, for it may take seconds."""
-THEMES: dict[ThemeChoice, str] = {"system": "System colours", "dark": "Dark", "light": "Light"}
-UNOFFERED = ("export", "settings", "save_last", "mark", "play", "confirm", "reject")
-"""Deeds that others do: they can be chosen once `offer` has said how."""
-PART_HEIGHT = 200
 SIZE = (1400, 900)
-LEAST_SIZE = (900, 560)
+LEAST_SIZE = (900, 600)
 
 
 class MainWindow(QMainWindow):
@@ -49,260 +44,252 @@ class MainWindow(QMainWindow):
     """The Theme from now on."""
     failed = pyqtSignal(str)
     """Why listening could not begin, in one sentence."""
+    closed = pyqtSignal()
+    """The window is gone, and its threads with it."""
 
     def __init__(
         self,
         manifest: BundleManifest,
+        choices: Choices,
         open_run: RunOpener,
-        hop_frames: int | None = None,
-        source: SourceChoice | None = None,
+        services: Services,
         list_sources: SourceLister = microphones,
-        theme_choice: ThemeChoice = "system",
+        asks_to_close: bool = False,
     ) -> None:
         super().__init__()
-        self._manifest = manifest
-        self._open_run = open_run
-        self._errand: Errand | None = None
-        self.run: LiveRun | None = None
-        """What is listened with; None while nothing is."""
-        self.theme_choice: ThemeChoice = theme_choice
-        log_mel = manifest.log_mel
-        self.board = Board(manifest.event_labels, log_mel.sample_rate, n_mels=log_mel.n_mels)
-        self.live_page = LivePage(manifest, chosen_theme(theme_choice, _application()))
-        self.picker = SourcePicker(list_sources, source)
+        self.manifest, self.choices, self._open_run = manifest, choices, open_run
+        self.asks_to_close = asks_to_close
+        """Whether closing while it listens asks first."""
+        self.closing = Closing(self)
+        settings, log_mel = choices.now, manifest.log_mel
+        self._runtime_text = ""
+        self.theme = chosen_theme(settings.theme, _application())
+        self.board = Board(
+            manifest.event_labels,
+            log_mel.sample_rate,
+            n_mels=log_mel.n_mels,
+            hops_allowed=manifest.hop_frames.allowed,
+        )
+        self.listening = Listening(self)
+        self.live = LiveArea(manifest, settings, self.theme)
+        self.live_page = self.live.page
+        self.others = make_pages(manifest, choices, services, list_sources)
+        self.picker = SourcePicker(list_sources, choice_in(settings))
         self.status = StatusRow()
-        self.status.set_delay(algorithmic_delay(manifest, hop_frames or manifest.hop_frames.default))
+        self.notices = Notices()
         self.pages = QTabWidget()
-        self.listen_button = QPushButton("● " + self.tr("Listen"))
-        self.pause_button = QPushButton("❚❚ " + self.tr("Pause view"))
-        self.stop_button = QPushButton("■ " + self.tr("Stop"))
-        self.actions_by_name = make_actions(self, self.live_page)
+        places: dict[Place, QWidget] = {"window": self, "live": self.live, "timeline": self.live_page}
+        self.actions_by_name = make_actions(places)
+        self.bar = ListeningBar(manifest, self.picker, self.actions_by_name["settings"])
+        self.listen_button, self.pause_button = self.bar.listen_button, self.bar.pause_button
+        self.stop_button = self.bar.stop_button
+        self.doing_bar = DoingBar(manifest, self.actions_by_name)
+        self.deeds = WindowDeeds(self)
+        self.notices.watch("journal", self._journal_problem)
         self._compose()
         self._connect()
-        self.set_theme(theme_choice)
-        self._show_listening()
+        self.set_theme(settings.theme)
+        self._take_settings(settings, frozenset())
+        self._show_stage()
+
+    @property
+    def run(self) -> LiveRun | None:
+        """What is listened with; None while nothing is."""
+        return self.listening.run
 
     @property
     def is_listening(self) -> bool:
         """Whether a run goes on."""
         return self.run is not None
 
-    def add_page(self, page: QWidget, title: str) -> None:
-        """Add a tab."""
-        self.pages.addTab(page, title)
-
-    def show_below(self, part: QWidget) -> None:
-        """Put a part, such as the table of events, below the timeline."""
-        self._live_area.addWidget(part)
-        self._live_area.setStretchFactor(0, 3)
-        self._live_area.setStretchFactor(1, 1)
-        self._live_area.setSizes([3 * PART_HEIGHT, PART_HEIGHT])
-
     def offer(self, name: str, act: Callable[[], object]) -> None:
         """Say how a deed is done: it can be chosen from now on."""
-        action = self.actions_by_name[name]
-        action.triggered.connect(lambda _=False: act())
-        action.setEnabled(True)
+        self.deeds.offer(name, act)
 
     def set_theme(self, choice: ThemeChoice) -> None:
         """Dress the window, and all other windows of the application."""
-        self.theme_choice = choice
         self.theme = theme = chosen_theme(choice, _application())
         apply_theme(theme, _application())
-        self.live_page.set_theme(theme)
+        self.live.set_theme(theme)
+        self.others.set_colours(label_colours(self.manifest.event_labels, theme.is_dark))
         self.theme_changed.emit(theme)
 
     def listen(self) -> None:
         """Begin to listen to the source that is chosen."""
-        if self.run is not None or self._errand is not None:
-            return
-        self.live_page.show_banner("")
-        self.status.show_state("opening")
-        choice = self.picker.choice
-        self._send(partial(self._open_run, choice, self.board), self._begin, self._refuse)
+        settings = self.choices.now
+        if self.listening.begin(partial(self._open_run, settings, self.board)):
+            self.notices.warn("listening", "")
+            self.live_page.show_banner("")
+            self.status.show_state("opening")
 
     def stop(self) -> None:
         """Ask the run to end; what has been heard is still analysed."""
-        if self.run is not None:
-            self.run.stop()
-            self.stop_button.setEnabled(False)
+        self.listening.stop()
+        self.stop_button.setEnabled(False)
 
-    def pause_or_listen(self) -> None:
-        """Listen, or hold the picture of a run that goes on, or follow it again."""
-        if self.run is None:
-            self.listen()
-        else:
-            self.live_page.toggle_frozen()
+    def show_page(self, page: QWidget) -> None:
+        """Bring a page to the front, as a tab where it is none yet."""
+        if self.pages.indexOf(page) < 0:
+            self.pages.addTab(page, self.tr("First-run check"))
+        self.pages.setCurrentWidget(page)
 
-    def go_to_now(self) -> None:
-        """Follow again, with nothing chosen."""
-        self.live_page.set_frozen(False)
-        self.live_page.timeline.select(None)
-
-    def show_keys(self) -> None:
-        """Tell which keys there are."""
-        rows = "".join(
-            f"<tr><td style='padding-right:24px'><b>{keys}</b></td><td>{words}</td></tr>"
-            for keys, _, words in (line.partition("\t") for line in keys_text().splitlines())
-        )
-        box = QMessageBox(self)
-        box.setWindowTitle(self.tr("Keys"))
-        box.setTextFormat(Qt.TextFormat.RichText)
-        box.setText(f"<table>{rows}</table>")
-        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        box.open()
+    def leave(self) -> None:
+        """Close without a question."""
+        self.asks_to_close = False
+        self.close()
 
     def closeEvent(self, event: QCloseEvent | None) -> None:  # noqa: N802
-        """End the run before the window goes."""
-        self.live_page.leave()
-        self.picker.finish()
-        if self._errand is not None:
-            self._errand.forget()
-            self._errand.join()
-            self._errand = None
-        run, self.run = self.run, None
-        if run is not None:
-            run.stop()
-            run.close()
-            self.listening_changed.emit(False)
+        """Ask where that is wanted; otherwise end the run and all threads before the window goes."""
+        if self.asks_to_close and self.is_listening:
+            self.closing.ask()
+            if event is not None:
+                event.ignore()
+            return
+        self._finish()
         super().closeEvent(event)
+        self.closed.emit()
 
-    def _begin(self, opened: object) -> None:
-        self.run = run = cast("LiveRun", opened)
-        run.start()
+    def _finish(self) -> None:
+        was_listening = self.is_listening
+        self.live_page.leave()
+        self.notices.stop_watching()
+        self.closing.close()
+        self.picker.finish()
+        self.listening.close()
+        self.deeds.close_threads()
+        self.live.close_threads()
+        self.others.close()
+        self.choices.close()
+        if was_listening:
+            self.listening_changed.emit(False)
+
+    def _begin(self, run: LiveRun) -> None:
         self.status.restart()
+        self.live.restart(self.picker.choice.text)
         self.live_page.follow(run)
-        self._show_listening()
+        self.deeds.follow(run.journal if isinstance(run, StoredRun) else None)
+        self.others.settings.mark_started()
         self.listening_changed.emit(True)
+        self._refresh_history()
 
     def _refuse(self, words: str) -> None:
         self.status.show_state("failed")
-        self.live_page.show_banner(words)
-        self._show_listening()
+        self.notices.warn("listening", words)
         self.failed.emit(words)
 
     def _end(self, snapshot: Snapshot) -> None:
         """The run is over: its threads are gone in a moment."""
-        run = self.run
-        if run is None:
-            return
-        self._send(run.close, lambda _: self._clear_run(snapshot), lambda _: self._clear_run(snapshot))
-
-    def _clear_run(self, snapshot: Snapshot) -> None:
-        self.run = None
         self.status.show_state(snapshot.state)
-        self._show_listening()
+        self.listening.end()
+
+    def _clear_run(self) -> None:
+        self.deeds.end()
+        self.notices.warn("source", "")
         self.listening_changed.emit(False)
+        self._refresh_history()
 
-    def _send(
-        self, work: Callable[[], object], done: Callable[[object], None], failed: Callable[[str], None]
-    ) -> None:
-        """Do something slow in a thread."""
-        errand = Errand(work, self)
-        self._errand = errand
-        self._show_listening()
-        errand.done.connect(partial(self._received, done))
-        errand.failed.connect(partial(self._received, failed))
-        errand.start()
+    def _refresh_history(self) -> None:
+        if self.others.history is not None:
+            self.others.history.refresh()
 
-    def _received(self, react: Callable[..., None], outcome: object) -> None:
-        errand, self._errand = self._errand, None
-        if errand is not None:
-            errand.deleteLater()
-        react(outcome)
+    def _journal_problem(self) -> str | None:
+        return self.run.journal.problem if isinstance(self.run, StoredRun) else None
 
-    def _show_listening(self) -> None:
-        is_idle = self.run is None and self._errand is None
-        for part in (
-            self.listen_button,
-            self.picker,
-            self.actions_by_name["listen"],
-            self.actions_by_name["open"],
-        ):
+    def _show_snapshot(self, snapshot: Snapshot) -> None:
+        self.status.show_snapshot(snapshot)
+        self.bar.show_runtime(snapshot.runtime_text)
+        is_elsewhere = self.pages.currentWidget() is not self.live
+        self.notices.warn("source", notice(snapshot) if is_elsewhere else "")
+        if snapshot.runtime_text != self._runtime_text:
+            self._runtime_text = snapshot.runtime_text
+            self.others.settings.show_runtime(snapshot.runtime_text)
+
+    def _take_settings(self, settings: AppSettings, changed: frozenset[str]) -> None:
+        """Live by the settings in force; those that count from the next start are left to it."""
+        decoding = settings.decoding(self.manifest.decoding)
+        hop_frames = settings.hop_frames or self.manifest.hop_frames.default
+        self.status.set_delay(algorithmic_delay(self.manifest, hop_frames, decoding))
+        self.live.show_settings(settings)
+        self.doing_bar.show_settings(settings)
+        if self.others.settings.settings != settings:
+            self.others.settings.show_settings(settings)
+        self.picker.choose(choice_in(settings))
+        if "theme" in changed:
+            self.set_theme(settings.theme)
+        run = self.run
+        if run is not None and "labels" in changed:
+            run.set_decoding(decoding, enabled_labels(settings, self.manifest))
+        if isinstance(run, StoredRun):
+            run.journal.wish(settings.clip_wishes)
+            run.journal.keep_scores(settings.save_scores)
+
+    def _show_stage(self) -> None:
+        stage = self.listening.stage
+        is_idle, is_running = stage == "idle", stage == "running"
+        for name in ("listen", "open"):
+            self.actions_by_name[name].setEnabled(is_idle)
+        for part in (self.listen_button, self.picker):
             part.setEnabled(is_idle)
-        for part in (self.pause_button, self.stop_button, self.actions_by_name["stop"]):
-            part.setEnabled(self.run is not None and self._errand is None)
-
-    def _show_frozen(self, is_frozen: bool) -> None:
-        self.pause_button.setText("▶ " + self.tr("Follow") if is_frozen else "❚❚ " + self.tr("Pause view"))
+        for button in (self.pause_button, self.stop_button):
+            button.setEnabled(is_running)
+        self.actions_by_name["stop"].setEnabled(is_running)
 
     def _connect(self) -> None:
-        page, timeline = self.live_page, self.live_page.timeline
+        page, listening = self.live_page, self.listening
+        listening.began.connect(self._begin)
+        listening.ended.connect(self._clear_run)
+        listening.failed.connect(self._refuse)
+        listening.stage_changed.connect(self._show_stage)
         page.ended.connect(self._end)
-        page.snapshot_shown.connect(self.status.show_snapshot)
-        page.frozen_changed.connect(self._show_frozen)
-        self.picker.failed.connect(page.show_banner)
+        page.snapshot_shown.connect(self._show_snapshot)
+        page.frozen_changed.connect(self.bar.set_frozen)
         self.listen_button.clicked.connect(self.listen)
         self.pause_button.clicked.connect(page.toggle_frozen)
         self.stop_button.clicked.connect(self.stop)
-        deeds: dict[str, Callable[[], object]] = {
-            "open": self.picker.ask_for_recording,
-            "quit": self.close,
-            "listen": self.listen,
-            "stop": self.stop,
-            "pause": self.pause_or_listen,
-            "zoom_in": partial(timeline.zoom, 1),
-            "zoom_out": partial(timeline.zoom, -1),
-            "now": self.go_to_now,
-            "keys": self.show_keys,
-        }
-        for name, act in deeds.items():
-            self.offer(name, act)
-        for name in UNOFFERED:
-            self.actions_by_name[name].setEnabled(False)
+        self.picker.failed.connect(partial(self.notices.warn, "microphones"))
+        self.picker.changed.connect(lambda choice: self.choices.set(**choice.fields))
+        self.choices.changed.connect(self._take_settings)
+        self.choices.failed.connect(partial(self.notices.warn, "settings"))
+        self.others.settings.changed.connect(self.choices.take)
+        self.doing_bar.chosen.connect(self.choices.take)
+        self.closing.left.connect(self.leave)
         hints = _application().styleHints()
         if hints is not None:
             hints.colorSchemeChanged.connect(self._follow_system)
 
     def _follow_system(self) -> None:
-        if self.theme_choice == "system":
+        if self.choices.now.theme == "system":
             self.set_theme("system")
 
     def _compose(self) -> None:
         self.setWindowTitle("Sedge")
+        self.setWindowIcon(program_icon())
         self.setMinimumSize(*LEAST_SIZE)
         self.resize(*SIZE)
-        self._live_area = QSplitter(Qt.Orientation.Vertical)
-        self._live_area.addWidget(self.live_page)
-        self._live_area.setChildrenCollapsible(False)
-        self.pages.addTab(self._live_area, self.tr("Live"))
         self.pages.setDocumentMode(True)
-        self.setCentralWidget(self.pages)
-        self._compose_bars()
-
-    def _compose_bars(self) -> None:
-        bar = QToolBar(self.tr("Listening"))
-        bar.setMovable(False)
-        for part in (self.listen_button, self.pause_button, self.stop_button):
-            bar.addWidget(part)
-        bar.addSeparator()
-        bar.addWidget(_caption(self.tr("Source:")))
-        bar.addWidget(self.picker)
-        bar.addSeparator()
-        bar.addWidget(_caption(self.tr("Model:")))
-        bar.addWidget(QLabel(self._manifest.name))
-        self.addToolBar(bar)
+        tabs: list[tuple[QWidget | None, str]] = [
+            (self.live, self.tr("Live")),
+            (self.others.history, self.tr("History")),
+            (self.others.batch, self.tr("Batch")),
+            (self.others.settings, self.tr("Settings")),
+        ]
+        for page, title in tabs:
+            if page is not None:
+                self.pages.addTab(page, title)
+        middle = QWidget()
+        column = QVBoxLayout(middle)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.notices)
+        column.addWidget(self.pages, stretch=1)
+        self.setCentralWidget(middle)
+        self.addToolBar(self.bar)
+        self.addToolBarBreak()
+        self.addToolBar(self.doing_bar)
         status_bar = self.statusBar()
         assert status_bar is not None
         status_bar.addWidget(self.status, 1)
         status_bar.setSizeGripEnabled(False)
-        self._compose_menus()
-
-    def _compose_menus(self) -> None:
-        menu_bar = self.menuBar()
-        assert menu_bar is not None
-        view = fill_menus(menu_bar, self.actions_by_name)["view"]
-        view.addSeparator()
-        for choice, title in THEMES.items():
-            action = view.addAction(self.tr(title))
-            assert action is not None
-            action.triggered.connect(partial(self.set_theme, choice))
-
-
-def _caption(text: str) -> QLabel:
-    label = QLabel(text)
-    label.setProperty("quiet", "true")
-    return label
 
 
 def _application() -> QApplication:

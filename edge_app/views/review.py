@@ -6,6 +6,7 @@ from PyQt6.QtCore import Qt, pyqtSignal
 from PyQt6.QtGui import QKeySequence, QShortcut
 from PyQt6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
+from edge_app.views.clip_picture import ClipPicture
 from edge_app.views.clip_player import ClipPlayer
 from edge_app.views.event_rows import EventRow, review_text, state_text, time_text
 
@@ -24,10 +25,12 @@ class ReviewPanel(QWidget):
         self.player.changed.connect(self._show_playing)
         self.player.failed.connect(self._say)
         self._row: EventRow | None = None
+        self.picture = ClipPicture(self)
         self._make_controls()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(self._facts_grid())
+        layout.addWidget(self.picture)
         layout.addLayout(self._buttons())
         layout.addWidget(self.note)
         layout.addWidget(self.message)
@@ -49,13 +52,15 @@ class ReviewPanel(QWidget):
         self._row = row
         self.title.setText(row.event_label.replace("_", " ") if row else self.tr("No event chosen"))
         self.facts.setText(self._facts(row) if row else self.tr("Choose an event in the table to review it."))
+        self.picture.show_event(row)
         self._enable(row)
         if not is_same:
             self.note.setText(row.note if row else "")
 
     def close_player(self) -> None:
-        """Write an unsaved note, stop playing, and wait for its thread."""
+        """Write an unsaved note, stop playing, and wait for the threads."""
         self._save_note()
+        self.picture.close_threads()
         self.player.close()
 
     def _facts(self, row: EventRow) -> str:

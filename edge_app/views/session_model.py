@@ -57,10 +57,25 @@ class SessionModel(QAbstractTableModel):
         ]
 
     def set_sessions(self, rows: Sequence[SessionRow]) -> None:
-        """Show these sessions, below the row that stands for all of them."""
+        """Show these sessions, below the row that stands for all of them; what is chosen stays if all are known."""
+        shown = [SessionRow(None, sum(row.n_events for row in rows)), *rows] if rows else []
+        if shown and [row.id for row in shown] == [row.id for row in self._rows]:
+            self._rows = shown
+            self.dataChanged.emit(self.index(0, 0), self.index(len(shown) - 1, len(self._titles) - 1))
+            return
         self.beginResetModel()
-        self._rows = [SessionRow(None, sum(row.n_events for row in rows)), *rows] if rows else []
+        self._rows = shown
         self.endResetModel()
+
+    @property
+    def listed(self) -> list[SessionRow]:
+        """Every row, the one of all sessions first."""
+        return list(self._rows)
+
+    @property
+    def running(self) -> list[int]:
+        """Numbers of the sessions that go on."""
+        return [row.record.id for row in self._rows if row.record and not row.record.ended]
 
     def session_at(self, row: int) -> SessionRow:
         """The session in that row."""

@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from PyQt6.QtCore import pyqtSignal
+from PyQt6.QtCore import Qt, pyqtSignal
 from PyQt6.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
     QFrame,
@@ -18,7 +17,6 @@ from PyQt6.QtWidgets import (
     QLineEdit,
     QPushButton,
     QScrollArea,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
@@ -29,12 +27,19 @@ from edge_app.core.events import FRAME_S
 from edge_app.core.runtimes import RUNTIME_NAMES
 from edge_app.store.settings import AppSettings
 from edge_app.views.engine_build import EngineBuild
+from edge_app.views.keeping_box import KeepingBox, whole_box
 from edge_app.views.label_grid import LabelGrid
+from edge_app.views.presets import PRESETS, preset_of, preset_words, with_preset
 from edge_app.views.settings_words import choice_of, delay_sentences, warnings, with_choice
-from edge_app.views.source_picker import SourceChoice, SourceLister, SourcePicker, microphones
+from edge_app.views.source_picker import (
+    SourceChoice,
+    SourceLister,
+    SourcePicker,
+    choice_in,
+    microphones,
+)
 
-GIGABYTE = 1_000_000_000
-AT_RESTART = ("source", "device", "bundle", "runtime", "hop_frames", "history_s")
+AT_RESTART = ("source", "device", "bundle", "runtime", "hop_frames", "history_s", "records_sound")
 """Settings that count from the next start of listening; all others count at once."""
 
 Rows = list[tuple[str, QWidget]]
@@ -63,15 +68,22 @@ class SettingsPage(QWidget):
         super().__init__(parent)
         self._manifest, self.settings, self._check_bundle = manifest, settings, check_bundle
         self._at_start = settings
+        self._is_showing = False
         self.labels = LabelGrid(manifest.event_labels, manifest.decoding, self)
         self.labels.changed.connect(self._take_label)
-        recording = None if settings.source == "mic" else Path(settings.source)
-        self.source = SourcePicker(list_sources, SourceChoice(settings.device, recording))
+        self.source = SourcePicker(list_sources, choice_in(settings))
+        self.keeping = KeepingBox(self)
         self.engine = EngineBuild(build_command, self)
         self._make_controls()
         self._lay_out()
         self._show()
         self._connect()
+        self._say()
+
+    def show_settings(self, settings: AppSettings) -> None:
+        """Show settings that were changed elsewhere; nothing is told."""
+        self.settings = settings
+        self._show()
         self._say()
 
     def show_runtime(self, text: str) -> None:
@@ -116,21 +128,19 @@ class SettingsPage(QWidget):
         )
         for name, words in themes:
             self.theme.addItem(words, name)
-        self.view = _whole(self, 10, 600, 10, self.tr(" s"))
-        self.pre_roll = _decimal(self, 0, 20, 0.5, self.tr(" s"))
-        self.post_roll = _decimal(self, 0, 20, 0.5, self.tr(" s"))
-        self.history = _whole(self, 30, 600, 30, self.tr(" s"))
-        self.days = _decimal(self, 1, 3650, 1, self.tr(" days"))
-        self.most_size = _decimal(self, 0.01, 10_000, 0.5, self.tr(" GB"))
-        self.save_scores = QCheckBox(
-            self.tr("Keep the scores, so that other thresholds can be tried on the past"), self
-        )
+        self.view = whole_box(self, 10, 600, 10, self.tr(" s"))
+        self.resumes = QCheckBox(self.tr("Listen at once when the program starts"), self)
+        self.preset = QComboBox(self)
+        for place, preset in enumerate(PRESETS):
+            name, explanation = preset_words(preset)
+            self.preset.addItem(f"{name}: {explanation}", preset)
+            self.preset.setItemData(place, explanation, Qt.ItemDataRole.ToolTipRole)
 
     def _lay_out(self) -> None:
         inside = QWidget(self)
         column = QVBoxLayout(inside)
-        for title, rows in self._sections():
-            column.addWidget(self._section(title, rows))
+        for section in self._sections():
+            column.addWidget(section)
         column.addStretch(1)
         area = QScrollArea(self)
         area.setWidgetResizable(True)
@@ -140,21 +150,15 @@ class SettingsPage(QWidget):
         layout.addWidget(self.warning)
         layout.addWidget(area, 1)
 
-    def _sections(self) -> list[tuple[str, Rows]]:
-        kept: Rows = [
-            (self.tr("Sound before an event"), self.pre_roll),
-            (self.tr("Sound after an event"), self.post_roll),
-            (self.tr("Sound held in memory"), self.history),
-            (self.tr("Events not reviewed are deleted after"), self.days),
-            (self.tr("The oldest are deleted beyond"), self.most_size),
-            (self.tr("Scores"), self.save_scores),
-        ]
+    def _sections(self) -> list[QGroupBox]:
+        labels: Rows = [(self.tr("Thresholds"), self.preset), ("", self.labels)]
+        look: Rows = [(self.tr("Colours"), self.theme), (self.tr("Time shown"), self.view)]
         return [
-            (self.tr("Listening"), self._listening_rows()),
-            (self.tr("Delay"), [("", self.delay)]),
-            (self.tr("Labels"), [("", self.labels)]),
-            (self.tr("What is kept"), kept),
-            (self.tr("Look"), [(self.tr("Colours"), self.theme), (self.tr("Time shown"), self.view)]),
+            self._section(self.tr("Listening"), self._listening_rows()),
+            self._section(self.tr("Delay"), [("", self.delay)]),
+            self._section(self.tr("Labels"), labels),
+            self.keeping,
+            self._section(self.tr("Look"), look),
         ]
 
     def _listening_rows(self) -> Rows:
@@ -171,6 +175,7 @@ class SettingsPage(QWidget):
             ("", self.runtime_text),
             (self.tr("GPU engine"), self.engine),
             (self.tr("Step"), self.hop),
+            (self.tr("At the start"), self.resumes),
             ("", self.restart),
         ]
 
@@ -187,21 +192,26 @@ class SettingsPage(QWidget):
         return box
 
     def _show(self) -> None:
+        self._is_showing = True
         kept = self.settings
+        self.source.choose(choice_in(kept))
         self.bundle.setText(kept.bundle or "")
         self.bundle_error.hide()
         self.runtime.setCurrentIndex(self.runtime.findData(kept.runtime))
         self.hop.setCurrentIndex(self.hop.findData(kept.hop_frames or self._manifest.hop_frames.default))
         self.theme.setCurrentIndex(self.theme.findData(kept.theme))
         self.view.setValue(kept.view_s)
-        self.pre_roll.setValue(kept.pre_roll_s)
-        self.post_roll.setValue(kept.post_roll_s)
-        self.history.setValue(kept.history_s)
-        self.days.setValue(kept.retention_days)
-        self.most_size.setValue(kept.retention_bytes / GIGABYTE)
-        self.save_scores.setChecked(kept.save_scores)
+        self.resumes.setChecked(kept.resumes)
+        self.keeping.show_settings(kept)
         own = self._manifest.decoding
         self.labels.show_choices({label: choice_of(kept, label, own[label]) for label in own})
+        self._show_preset()
+        self._is_showing = False
+
+    def _show_preset(self) -> None:
+        is_showing, self._is_showing = self._is_showing, True
+        self.preset.setCurrentIndex(self.preset.findData(preset_of(self.settings, self._manifest)))
+        self._is_showing = is_showing
 
     def _connect(self) -> None:
         self.browse.clicked.connect(self._ask_bundle)
@@ -211,20 +221,20 @@ class SettingsPage(QWidget):
         self.hop.currentIndexChanged.connect(lambda _: self._set(hop_frames=self.hop.currentData()))
         self.theme.currentIndexChanged.connect(lambda _: self._set(theme=self.theme.currentData()))
         self.view.valueChanged.connect(lambda seconds: self._set(view_s=seconds))
-        self.pre_roll.valueChanged.connect(lambda seconds: self._set(pre_roll_s=seconds))
-        self.post_roll.valueChanged.connect(lambda seconds: self._set(post_roll_s=seconds))
-        self.history.valueChanged.connect(lambda seconds: self._set(history_s=seconds))
-        self.days.valueChanged.connect(lambda days: self._set(retention_days=days))
-        self.most_size.valueChanged.connect(lambda size: self._set(retention_bytes=round(size * GIGABYTE)))
-        self.save_scores.toggled.connect(lambda on: self._set(save_scores=on))
+        self.resumes.toggled.connect(lambda on: self._set(resumes=on))
+        self.keeping.changed.connect(lambda fields: self._set(**fields))
+        self.preset.currentIndexChanged.connect(lambda _: self._take_preset())
 
     def _set(self, **fields: Any) -> None:
+        if self._is_showing:
+            return
         self._take(AppSettings.model_validate({**self.settings.model_dump(), **fields}))
 
     def _take(self, settings: AppSettings) -> None:
-        if settings == self.settings:
+        if settings == self.settings or self._is_showing:
             return
         self.settings = settings
+        self._show_preset()
         self._say()
         self.changed.emit(settings)
 
@@ -232,9 +242,16 @@ class SettingsPage(QWidget):
         choice = self.labels.rows[label].choice()
         self._take(with_choice(self.settings, label, choice, self._manifest.decoding[label]))
 
+    def _take_preset(self) -> None:
+        settings = with_preset(self.settings, self._manifest, self.preset.currentData())
+        if not self._is_showing and settings != self.settings:
+            own = self._manifest.decoding
+            self.labels.show_choices({label: choice_of(settings, label, own[label]) for label in own})
+            self._take(settings)
+        self._show_preset()  # `own` is where hands lead, and cannot be chosen
+
     def _take_source(self, choice: SourceChoice) -> None:
-        source = str(choice.recording) if choice.recording else "mic"
-        self._set(source=source, device=choice.device_name)
+        self._set(**choice.fields)
 
     def _ask_bundle(self) -> None:
         name = QFileDialog.getExistingDirectory(self, self.tr("Folder of a model"), self.bundle.text())
@@ -261,25 +278,3 @@ class SettingsPage(QWidget):
         self.warning.setVisible(bool(found))
         waits = any(getattr(self.settings, name) != getattr(self._at_start, name) for name in AT_RESTART)
         self.restart.setVisible(waits)
-
-
-def _whole(parent: QWidget, low: int, high: int, step: int, unit: str) -> QSpinBox:
-    box = QSpinBox(parent)
-    box.setRange(low, high)
-    _finish(box, step, unit)
-    return box
-
-
-def _decimal(parent: QWidget, low: float, high: float, step: float, unit: str) -> QDoubleSpinBox:
-    box = QDoubleSpinBox(parent)
-    box.setRange(low, high)
-    box.setDecimals(2 if high > 1000 and low < 1 else 1)
-    _finish(box, step, unit)
-    return box
-
-
-def _finish(box: Any, step: float, unit: str) -> None:
-    box.setSingleStep(step)
-    box.setSuffix(unit)
-    box.setKeyboardTracking(False)  # a number counts once it is typed to its end
-    box.setMaximumWidth(160)

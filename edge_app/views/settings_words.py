@@ -1,5 +1,8 @@
 """What the settings come to, in words: the delay, the shortest sound that can be an event, and what cannot work."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from PyQt6.QtCore import QCoreApplication
 
 from edge_app.core.bundle import BundleManifest
@@ -35,6 +38,19 @@ def with_choice(settings: AppSettings, label: str, choice: LabelChoice, own: Lab
     }
     labels = {**settings.labels, label: type(settings.label(label))(**fields)}
     return settings.model_copy(update={"labels": labels})
+
+
+def with_decoding(
+    settings: AppSettings, manifest: BundleManifest, decoding: Mapping[str, LabelDecoding]
+) -> AppSettings:
+    """The settings with another decoding; labels whose decoding is the one in force stay as they are."""
+    in_force = settings.decoding(manifest.decoding)
+    for label, wanted in decoding.items():
+        if label in in_force and wanted != in_force[label]:
+            own = manifest.decoding[label]
+            choice = replace(choice_of(settings, label, own), decoding=_as_shown(wanted))
+            settings = with_choice(settings, label, choice, own)
+    return settings
 
 
 def delay_sentences(manifest: BundleManifest, settings: AppSettings) -> list[str]:
@@ -108,7 +124,7 @@ def _as_shown(own: LabelDecoding) -> LabelDecoding:
     """The model's own decoding with the two decimals that the controls have."""
     return LabelDecoding(
         threshold_on=round(own.threshold_on, 2),
-        threshold_off=round(own.off, 2),
+        threshold_off=max(0.01, round(own.off, 2)),
         median_frames=own.median_frames,
         min_on_s=round(own.min_on_s, 2),
         min_off_s=round(own.min_off_s, 2),

@@ -1,15 +1,16 @@
 """The list of what can be listened to: microphones by name, and recordings."""
 
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 from PyQt6.QtCore import Qt, pyqtSignal
 from PyQt6.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QToolButton, QWidget
 
+from edge_app.store.settings import AppSettings
 from edge_app.stream.devices import full_name, input_devices
-from edge_app.views.errand import Errand
+from edge_app.views.background import Background, Report
 
 RECORDINGS = "*.wav *.flac *.ogg *.mp3"
 
@@ -21,7 +22,7 @@ class SourceChoice:
     device_name: str | None = None
     """A microphone's name with its sound interface; None, without a recording: the system's default."""
     recording: Path | None = None
-    is_loopback: bool = False
+    is_loopback: bool = field(default=False, compare=False)
     """Whether it records what the computer plays."""
 
     @property
@@ -32,6 +33,20 @@ class SourceChoice:
         if self.device_name is None:
             return "Default microphone"
         return f"{self.device_name} (loopback)" if self.is_loopback else self.device_name
+
+    @property
+    def fields(self) -> dict[str, str | None]:
+        """The choice as fields of AppSettings; a recording leaves the microphone as it is."""
+        if self.recording is not None:
+            return {"source": str(self.recording)}
+        return {"source": "mic", "device": self.device_name}
+
+
+def choice_in(settings: AppSettings) -> SourceChoice:
+    """What the settings say is listened to."""
+    if settings.source == "mic":
+        return SourceChoice(settings.device)
+    return SourceChoice(recording=Path(settings.source))
 
 
 SourceLister = Callable[[], Sequence[SourceChoice]]
@@ -49,17 +64,19 @@ class SourcePicker(QWidget):
     changed = pyqtSignal(object)
     """The SourceChoice that is chosen now."""
     failed = pyqtSignal(str)
-    """Why microphones could not be listed, in one sentence."""
+    """Why microphones could not be listed, in one sentence; an empty text once they have been."""
 
     def __init__(self, list_sources: SourceLister = microphones, first: SourceChoice | None = None) -> None:
         super().__init__()
         self._list_sources = list_sources
-        self._errand: Errand | None = None
+        self._found: Sequence[SourceChoice] = ()
+        self._search = Background(self)
+        self._search.ended.connect(self._end_search)
         self.choices: list[SourceChoice] = []
         self.box = QComboBox()
         self.box.setAccessibleName(self.tr("Source"))
         self.box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.box.setMinimumContentsLength(22)
+        self.box.setMinimumContentsLength(16)
         self.refresh_button = _button("⟳", self.tr("Look for microphones again"))
         self.open_button = _button("…", self.tr("Open a recording"))
         self.refresh_button.clicked.connect(self.refresh)
@@ -89,20 +106,12 @@ class SourcePicker(QWidget):
 
     def refresh(self) -> None:
         """List the microphones anew; recordings stay."""
-        if self._errand is not None:
-            return
-        self.refresh_button.setEnabled(False)
-        self._errand = Errand(self._list_sources, self)
-        self._errand.done.connect(self._take)
-        self._errand.failed.connect(self._refuse)
-        self._errand.start()
+        if self._search.start(self._look):
+            self.refresh_button.setEnabled(False)
 
     def finish(self) -> None:
         """Wait for what goes on; nothing is told of it any more."""
-        if self._errand is not None:
-            self._errand.forget()
-            self._errand.join()
-            self._end_errand()
+        self._search.close(None)
 
     def ask_for_recording(self) -> None:
         """Let the user pick a file."""
@@ -112,18 +121,15 @@ class SourcePicker(QWidget):
         if name:
             self.choose(SourceChoice(recording=Path(name)))
 
-    def _take(self, found: object) -> None:
-        self._end_errand()
-        recordings = [choice for choice in self.choices if choice.recording is not None]
-        self._fill([SourceChoice(), *cast("Sequence[SourceChoice]", found), *recordings])
+    def _look(self, _: Report, __: threading.Event) -> None:
+        self._found = self._list_sources()
 
-    def _refuse(self, words: str) -> None:
-        self._end_errand()
-        self.failed.emit(words)
-
-    def _end_errand(self) -> None:
-        self._errand = None
+    def _end_search(self, failure: str) -> None:
         self.refresh_button.setEnabled(True)
+        if not failure:
+            recordings = [choice for choice in self.choices if choice.recording is not None]
+            self._fill([SourceChoice(), *self._found, *recordings])
+        self.failed.emit(failure)
 
     def _fill(self, choices: list[SourceChoice]) -> None:
         """List anew; a microphone that was chosen and is gone stays, for it may come back."""

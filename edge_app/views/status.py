@@ -25,7 +25,7 @@ class StatusRow(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._snapshots = self._gap_samples = self._gaps_end = 0
+        self._snapshots = 0
         self._computed: AlgorithmicDelay | None = None
         self._state = _field(self.tr("State"))
         self._delay = _field(self.tr("Delay from a sound to its mark on the screen"))
@@ -48,25 +48,17 @@ class StatusRow(QWidget):
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
         """Take a snapshot; numbers change a few times a second, the state at once."""
-        self._count_gaps(snapshot)
         is_new_state = _set_text(self._state, STATE_SIGNS[snapshot.state])
         if is_new_state or self._snapshots % EVERY == 0:
             _set_text(self._delay, delay_text(snapshot, self._computed))
             self._delay.setToolTip(self._delay_sentence())
-            _set_text(self._health, health_text(snapshot, self._gap_samples))
+            _set_text(self._health, health_text(snapshot))
             self._runtime.show_text(snapshot.runtime_text)
         self._snapshots += 1
 
-    def _count_gaps(self, snapshot: Snapshot) -> None:
-        """Sum up the gaps of a run: a snapshot has only those of the last minutes."""
-        for gap in snapshot.gaps:
-            if gap.start_sample >= self._gaps_end:
-                self._gap_samples += gap.end_sample - gap.start_sample
-                self._gaps_end = gap.end_sample
-
     def restart(self) -> None:
         """Another run begins: its first snapshot is shown at once."""
-        self._snapshots = self._gap_samples = self._gaps_end = 0
+        self._snapshots = 0
 
     def set_delay(self, computed: AlgorithmicDelay | None) -> None:
         """The delay that the settings make."""
@@ -74,8 +66,9 @@ class StatusRow(QWidget):
 
     def _delay_sentence(self) -> str:
         words = self.tr(
-            "From the onset of a sound to its mark on the screen, painting included: median / 95th percentile of this "
-            "run, and in brackets the most that the settings alone make."
+            "From the onset of a sound to its first mark on the screen, which may be a guess from unfiltered scores, "
+            "and to its confirmed event, painting included: median / 95th percentile, and in brackets the most that "
+            "the settings alone make."
         )
         return " ".join([words, *(self._computed.sentences() if self._computed else [])])
 
@@ -111,18 +104,24 @@ class ElidedLabel(QLabel):
 
 
 def delay_text(snapshot: Snapshot, computed: AlgorithmicDelay | None) -> str:
-    """Measured delays, median and 95th percentile, beside the most that the settings alone make."""
-    provisional_ms, confirmed_ms = worst_ms(computed) if computed else (None, None)
+    """Measured delays, median and 95th percentile, beside the most that the settings alone make.
+
+    The first mark of an event is a guess where one was drawn before it.
+    """
+    first_ms, confirmed_ms = worst_ms(computed) if computed else (None, None)
     return (
-        f"delay s: provisional {_figures(snapshot.latency.provisional, provisional_ms)} · "
+        f"delay s: first mark {_figures(snapshot.latency.provisional, first_ms)} · "
         f"confirmed {_figures(snapshot.latency.confirmed, confirmed_ms)}"
     )
 
 
 def worst_ms(computed: AlgorithmicDelay) -> tuple[float, float]:
-    """The most that the settings delay a provisional and a confirmed event of any label, in milliseconds."""
+    """The most that the settings delay the first mark and a confirmed event of any label, in milliseconds.
+
+    The first mark is a guess, drawn at the latest when the scores of the onset are final.
+    """
     return (
-        max(label.provisional.most_ms for label in computed.labels),
+        computed.scored.most_ms,
         max(label.confirmed.most_ms for label in computed.labels),
     )
 
@@ -132,14 +131,13 @@ def _figures(measured: Percentiles | None, most_ms: float | None) -> str:
     return figures if most_ms is None else f"{figures} (≤ {most_ms / 1000:.2f})"
 
 
-def health_text(snapshot: Snapshot, gap_samples: int = 0) -> str:
-    """How well the analysis keeps up, in one line; `gap_samples` were not analysed."""
+def health_text(snapshot: Snapshot) -> str:
+    """How well the analysis keeps up, in one line."""
     summary = snapshot.summary
     factor, overflows = (summary.real_time_factor, summary.overflows) if summary else (0.0, 0)
-    gap_s = gap_samples / summary.sample_rate if summary else 0.0
     return (
         f"RTF {factor:.3f} · queue {snapshot.pulse.queue_depth} · overflows {overflows} · "
-        f"not analysed {gap_s:.1f} s"
+        f"not analysed {snapshot.not_analysed_s:.1f} s"
     )
 
 

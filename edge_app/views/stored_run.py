@@ -1,59 +1,68 @@
 """A live run that is written to the history while it goes on."""
 
-import json
-from datetime import UTC, datetime
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from edge_app import __version__
+from edge_app.core.decode import LabelDecoding
 from edge_app.core.detect import Detector
-from edge_app.core.hops import ScoredHop
-from edge_app.store.records import SessionFacts
-from edge_app.store.writer import StoreWriter
-from edge_app.stream.analysis import Listeners
+from edge_app.sessions.journal import Journal
+from edge_app.store.clips import ClipWishes
 from edge_app.stream.board import Board
 from edge_app.stream.live_run import LiveRun
 from edge_app.stream.sources import Source
 
 
 class StoredRun(LiveRun):
-    """One session of the store at `path`: it begins with the run, and is whole when `close` returns."""
+    """One session of the store at `path`: it begins with the run, and is whole when `close` returns.
 
-    def __init__(self, source: Source, detector: Detector, board: Board, path: Path) -> None:
-        self._writer = writer = StoreWriter(path)
-        self._name = source.name
+    Raises StoreError where the store cannot be opened.
+    """
 
-        def keep(first_frame: int, hop: ScoredHop) -> None:
-            writer.scores(first_frame, detector.event_labels, hop.scores)
-
-        super().__init__(source, detector, board, (writer.take,), Listeners(on_hop=keep), writer.anchor)
+    def __init__(
+        self,
+        source: Source,
+        detector: Detector,
+        board: Board,
+        path: Path,
+        *,
+        decoding: Mapping[str, LabelDecoding] | None = None,
+        enabled: Collection[str] | None = None,
+        with_scores: bool = True,
+        wishes: ClipWishes | None = None,
+        history_s: float = 60.0,
+        records_sound: bool = False,
+    ) -> None:
+        self.journal = journal = Journal(
+            path,
+            source,
+            detector,
+            board.notify,
+            with_scores=with_scores,
+            wishes=wishes,
+            history_s=history_s,
+            records_sound=records_sound,
+            decoding=decoding,
+            enabled=enabled,
+        )
+        super().__init__(
+            source,
+            detector,
+            board,
+            (journal.take,),
+            journal.listeners,
+            journal.anchor,
+            decoding=decoding,
+            enabled=enabled,
+        )
 
     def start(self) -> None:
         """Begin the session, then the run."""
-        self._writer.begin(session_facts(self._detector, self._name))
+        self.journal.begin()
         super().start()
 
     def close(self) -> None:
         """End the run, then the session; what could not be written is said on the board."""
         super().close()
-        problem = self._writer.close()
-        if problem:
-            self.board.notify(problem)
-
-
-def session_facts(detector: Detector, source_name: str) -> SessionFacts:
-    """What is known of a session that begins now."""
-    manifest = detector.bundle.manifest
-    settings = {
-        "hop_frames": detector.hop_frames,
-        "decoding": {label: one.model_dump() for label, one in manifest.decoding.items()},
-    }
-    return SessionFacts(
-        started_at=datetime.now(UTC),
-        source=source_name,
-        sample_rate=manifest.log_mel.sample_rate,
-        model_sha256=manifest.graph.sha256,
-        model_name=manifest.name,
-        runtime=detector.runtime.name,
-        app_version=__version__,
-        settings_json=json.dumps(settings),
-    )
+        told = self.journal.close()
+        if self.journal.problem or self.journal.session is None:
+            self.board.notify(told)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from PyQt6.QtCore import Qt
-from PyQt6.QtGui import QColor, QPalette
+from PyQt6.QtGui import QColor, QIcon, QPainter, QPalette, QPixmap
 from PyQt6.QtWidgets import QApplication
 
 ThemeChoice = Literal["system", "dark", "light"]
@@ -104,6 +104,9 @@ def palette_of(theme: Theme) -> QPalette:
         role.Highlight: theme.accent,
         role.HighlightedText: theme.on_accent,
         role.Mid: theme.line,
+        role.Light: theme.line,
+        role.Midlight: theme.line,
+        role.Dark: theme.line,
     }
     palette = QPalette()
     for where, colour in colours.items():
@@ -118,10 +121,34 @@ def style_sheet(theme: Theme) -> str:
     return f"""
         QLabel#banner {{ background: {theme.warning}; color: {theme.on_warning}; font-weight: bold; }}
         QLabel#banner {{ padding: 6px 10px; }}
+        QWidget#notice {{ background: {theme.warning}; }}
+        QWidget#notice QLabel {{ color: {theme.on_warning}; font-weight: bold; }}
+        QWidget#notice QToolButton {{ color: {theme.on_warning}; border: none; padding: 2px 8px; }}
+        QLabel#told {{ color: {theme.text}; background: {theme.canvas}; padding: 4px 10px; }}
         QLabel[quiet="true"] {{ color: {theme.muted}; }}
+        QLineEdit {{ border: 1px solid {theme.line}; border-radius: 3px; padding: 2px 4px; }}
+        QLineEdit:focus {{ border-color: {theme.accent}; }}
+        QAbstractSpinBox QLineEdit, QComboBox QLineEdit {{ border: none; padding: 0; }}
+        QCheckBox::indicator:unchecked {{ border: 1px solid {theme.muted}; border-radius: 2px; }}
+        QCheckBox::indicator:unchecked {{ background: {theme.canvas}; }}
         QPushButton:focus, QComboBox:focus {{ border: 2px solid {theme.accent}; }}
         QPushButton#listen:checked {{ background: {theme.accent}; color: {theme.on_accent}; font-weight: bold; }}
         QStatusBar {{ border-top: 1px solid {theme.line}; }}
         QStatusBar::item {{ border: none; }}
         QToolBar {{ border: none; spacing: 6px; padding: 4px; }}
     """
+
+
+def program_icon() -> QIcon:
+    """The program's sign: three lanes with events, drawn, so that no file is needed."""
+    picture = QPixmap(64, 64)
+    picture.fill(QColor(DARK.canvas))
+    painter = QPainter(picture)
+    for top, left, width, colour in (
+        (10, 8, 26, DARK.quiet),
+        (28, 26, 30, DARK.accent),
+        (46, 14, 18, DARK.loud),
+    ):
+        painter.fillRect(left, top, width, 10, QColor(colour))
+    painter.end()
+    return QIcon(picture)

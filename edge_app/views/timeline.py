@@ -1,14 +1,20 @@
-"""Spectrogram and lanes on one canvas, with one axis of time."""
+"""Spectrogram, score curve and lanes on one canvas, with one axis of time."""
+
+from collections.abc import Collection, Mapping
 
 from PyQt6.QtCore import QPointF, pyqtSignal
 from PyQt6.QtGui import QColor, QFontMetrics
 from PyQt6.QtWidgets import QVBoxLayout, QWidget
 
 from edge_app.core.bundle import BundleManifest
+from edge_app.core.decode import LabelDecoding
 from edge_app.core.events import FRAME_S
 from edge_app.stream.snapshot import LaneItem, Snapshot
+from edge_app.stream.what_if import WhatIf
 from edge_app.views.canvas import Canvas
 from edge_app.views.lanes import Lanes
+from edge_app.views.mark_lines import MarkLines
+from edge_app.views.score_curve import ScoreCurve
 from edge_app.views.spectrogram import Spectrogram
 from edge_app.views.theme import Theme
 
@@ -30,11 +36,21 @@ class Timeline(QWidget):
         self.canvas = Canvas()
         self.spectrogram = Spectrogram(settings.n_mels, settings.f_min, settings.f_max, view_s, theme)
         self.lanes = Lanes(manifest.event_labels, settings.sample_rate, view_s, theme)
+        self.curve = ScoreCurve(manifest.event_labels, manifest.decoding, view_s, theme)
+        plots, heights = (
+            (self.spectrogram.plot, self.lanes.plot),
+            (settings.n_mels, len(manifest.event_labels)),
+        )
+        self.marks = MarkLines(plots, heights, settings.sample_rate, theme)
         self._sample_rate = settings.sample_rate
         self.view_s = view_s
         self.now_s = 0.0
         self.is_frozen = False
+        self.has_curve = False
         self.selected: LaneItem | None = None
+        self._chosen_label: str | None = None
+        self._newest: Snapshot | None = None
+        self._loudest: str | None = None
         self._compose()
         self.set_theme(theme)
 
@@ -43,12 +59,15 @@ class Timeline(QWidget):
         self.canvas.setBackground(QColor(theme.canvas))
         self.spectrogram.set_theme(theme)
         self.lanes.set_theme(theme)
+        self.curve.set_theme(theme)
+        self.marks.set_theme(theme)
 
     def set_view(self, view_s: float) -> None:
         """Show another length of time, in seconds."""
         self.view_s = view_s
         self.spectrogram.set_view(view_s)
         self.lanes.set_view(view_s)
+        self.curve.set_view(view_s)
         self._place()
         self._write_ticks()
 
@@ -76,12 +95,47 @@ class Timeline(QWidget):
         self.now_s = snapshot.now_sample / self._sample_rate
         self.spectrogram.push(snapshot.log_mel_first, snapshot.log_mel)
         self.lanes.show(snapshot)
+        self.marks.show(snapshot.marks)
+        self._loudest = snapshot.top[0][0] if snapshot.top else None
+        self._newest = snapshot
+        if self.has_curve:
+            self.curve.show(snapshot)
+        self._place()
+
+    def show_what_if(self, what_if: WhatIf | None) -> None:
+        """Outline the events that other settings would have made; None takes the outlines away."""
+        self.lanes.show_what_if(what_if)
+
+    def set_decoding(self, decoding: Mapping[str, LabelDecoding], enabled: Collection[str]) -> None:
+        """Settings of every label, and the labels that are on, from now on."""
+        self.curve.set_decoding(decoding)
+        self.lanes.set_enabled(enabled)
+
+    def show_curve(self, has_curve: bool) -> None:
+        """Show the scores of a label between spectrogram and lanes, or take them away.
+
+        The label is that of the event that is selected, else of the lane that was clicked, else the loudest now.
+        """
+        if has_curve == self.has_curve:
+            return
+        self.has_curve = has_curve
+        if not has_curve:
+            self.canvas.removeItem(self.curve.plot)
+            return
+        self.canvas.addItem(self.curve.plot, row=1, col=0)
+        self.canvas.ci.layout.setRowStretchFactor(1, 2)
+        self._choose_label(self._chosen_label or self._loudest or self.curve.event_label)
+        if self._newest is not None:
+            self.curve.show(self._newest)
         self._place()
 
     def clear(self) -> None:
         """Forget everything: another run begins at 0."""
         self.select(None)
         self.set_frozen(False)
+        self._chosen_label = self._loudest = self._newest = None
+        self.curve.clear()
+        self.show_what_if(None)
         self.now_s = 0.0
         self.set_view(self.view_s)
 
@@ -89,6 +143,8 @@ class Timeline(QWidget):
         """Outline an event, and box its time in the spectrogram."""
         self.selected = self.lanes.select(item.id if item else None)
         rate = self._sample_rate
+        if item:
+            self._choose_label(item.event_label)
         self.spectrogram.select((item.onset_sample / rate, item.offset_sample / rate) if item else None)
         self.event_selected.emit(self.selected)
 
@@ -97,6 +153,10 @@ class Timeline(QWidget):
         target = self._neighbour(step)
         if target:
             self.select(target)
+
+    def _choose_label(self, event_label: str) -> None:
+        self._chosen_label = event_label
+        self.curve.choose(event_label)
 
     def _neighbour(self, step: int) -> LaneItem | None:
         items = self.lanes.items
@@ -108,9 +168,9 @@ class Timeline(QWidget):
 
     def _compose(self) -> None:
         self.canvas.addItem(self.spectrogram.plot, row=0, col=0)
-        self.canvas.addItem(self.lanes.plot, row=1, col=0)
+        self.canvas.addItem(self.lanes.plot, row=2, col=0)  # row 1 is the curve's
         self.canvas.ci.layout.setRowStretchFactor(0, 2)
-        self.canvas.ci.layout.setRowStretchFactor(1, 3)
+        self.canvas.ci.layout.setRowStretchFactor(2, 3)
         self.canvas.setAccessibleName(self.tr("Timeline: spectrogram and one lane for each label"))
         self.canvas.can_step = lambda step: self._neighbour(step) is not None
         self.canvas.stepped.connect(self.step)
@@ -118,7 +178,7 @@ class Timeline(QWidget):
         metrics = QFontMetrics(self.font())
         names = [f"{name} (off)" for name in self.lanes.lane_names()] + ["500 Hz"]
         width = max(map(metrics.horizontalAdvance, names)) + AXIS_PAD
-        for plot in (self.spectrogram.plot, self.lanes.plot):
+        for plot in (self.spectrogram.plot, self.curve.plot, self.lanes.plot):
             plot.getAxis("left").setWidth(width)
         self.lanes.plot.getAxis("bottom").setHeight(metrics.height() + 8)
         layout = QVBoxLayout(self)
@@ -129,6 +189,9 @@ class Timeline(QWidget):
     def _place(self) -> None:
         self.spectrogram.place(self.now_s)
         self.lanes.place(self.now_s)
+        self.marks.place(self.now_s, self.view_s)
+        if self.has_curve:
+            self.curve.place(self.now_s)
 
     def _write_ticks(self) -> None:
         places = [-self.view_s * part / AXIS_PARTS for part in range(AXIS_PARTS, -1, -1)]
@@ -145,6 +208,9 @@ class Timeline(QWidget):
         view_box = self.lanes.plot.getViewBox()
         if view_box.sceneBoundingRect().contains(scene_place):
             place = view_box.mapSceneToView(scene_place)
+            label = self.lanes.label_at(place.y())
+            if label is not None:
+                self._choose_label(label)
             self.select(self.lanes.item_at(self.now_s + place.x(), place.y()))
 
 

@@ -81,7 +81,7 @@ def _is_bundle(args: ExportBundle) -> bool:
 
 def _target(args: ExportBundle) -> "Target":
     """What to convert to; what cannot work is refused before anything long begins."""
-    from edge_app.commands.recordings import collect
+    from edge_app.scoring.recordings import collect
     from export.convert import Target
     from train.measuring.validation_set import read_validation_set
 

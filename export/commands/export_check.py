@@ -69,8 +69,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _recordings(places: Sequence[Path]) -> list[Path]:
-    from edge_app.commands.recordings import collect
     from edge_app.core.errors import SedgeError
+    from edge_app.scoring.recordings import collect
 
     found = collect(places)
     for folder, reason in found.failures.items():

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.commands.app import main
+from edge_app.commands.app import AppArgs, main, setup_of
 from edge_app.commands.demo import RECORDING
-from edge_app.core.errors import EXIT_NO_DEVICE_OR_MODEL, RuntimeUnavailable, SedgeError
+from edge_app.core.errors import EXIT_NO_DEVICE_OR_MODEL, BundleError, RuntimeUnavailable, SedgeError
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 PNG_MAGIC = b"\x89PNG"
@@ -31,10 +31,48 @@ def test_wrong_use_is_refused(arguments):
         main(arguments)
 
 
+def test_options_hold_for_this_time_and_settings_stay(tmp_path):
+    pytest.importorskip("PyQt6")
+    path = tmp_path / "settings.json"
+    path.write_text('{"theme": "light", "hop_frames": 25, "device": "Mic"}')
+    setup = setup_of(AppArgs(settings=path, theme="dark", runtime="cpu"))
+    assert setup.settings.theme == "light"
+    assert setup.overrides == {"theme": "dark", "runtime": "cpu"}
+    assert setup.asks_to_close
+    assert not setup.is_listening
+
+
+def test_a_recording_is_no_choice_for_good(tmp_path):
+    pytest.importorskip("PyQt6")
+    setup = setup_of(AppArgs(settings=tmp_path / "none.json", source="a.wav"))
+    assert setup.overrides == {"source": str(Path("a.wav").absolute())}
+    assert setup.settings.source == "mic"
+    assert setup.is_listening
+
+
+def test_a_model_that_is_gone_does_not_keep_the_program_from_opening(tmp_path):
+    pytest.importorskip("PyQt6")
+    path = tmp_path / "settings.json"
+    path.write_text(f'{{"bundle": "{(tmp_path / "gone").as_posix()}"}}')
+    setup = setup_of(AppArgs(settings=path))
+    assert setup.settings.bundle is None
+    assert "gone" in (setup.settings_problem or "")
+    with pytest.raises(BundleError, match="gone"):
+        setup_of(AppArgs(settings=path, bundle=tmp_path / "gone"))
+
+
+def test_damaged_settings_are_told(tmp_path):
+    pytest.importorskip("PyQt6")
+    path = tmp_path / "settings.json"
+    path.write_text("{")
+    assert "settings.json" in (setup_of(AppArgs(settings=path)).settings_problem or "")
+
+
 def test_a_picture_of_the_window_is_saved(tmp_path):
     pytest.importorskip("PyQt6")
     picture = tmp_path / "window.png"
     arguments = ["--source", str(RECORDING), "--screenshot", str(picture), "--screenshot-after", "0.5"]
+    arguments += ["--settings", str(tmp_path / "settings.json")]
     code = f"import sys; from edge_app.commands.app import main; sys.exit(main({arguments!r} + sys.argv[1:]))"
     ended = subprocess.run(
         [sys.executable, "-c", code, "--store", str(tmp_path / "history.sqlite"), "--runtime", "cpu"],

@@ -13,8 +13,8 @@ from edge_app import cli
 from edge_app.commands import export, listen
 from edge_app.core.errors import SedgeError
 from edge_app.formats.frame_scores import read_frame_scores
-from edge_app.formats.registry import READERS, WRITERS
-from edge_app.formats.side_files import read_beside
+from edge_app.formats.registry import EVENT_FORMATS, READERS, WRITERS
+from edge_app.formats.side_files import read_gaps
 from edge_app.store.database import Store
 from tests.stream.fakes import EVENT_LABELS, ScriptedSource, bursts, fake_detector
 
@@ -72,7 +72,7 @@ def test_the_store_holds_what_was_told(kept):
     assert set(settings["decoding"]) == set(EVENT_LABELS)
 
 
-@pytest.mark.parametrize("format_name", WRITERS)
+@pytest.mark.parametrize("format_name", EVENT_FORMATS)
 def test_every_format_gives_the_events_back(format_name, kept, tmp_path, capsys):
     path, news = kept
     out = tmp_path / "out table"
@@ -85,20 +85,20 @@ def test_every_format_gives_the_events_back(format_name, kept, tmp_path, capsys)
     read = READERS[format_name](out)
     assert sorted((round(e.onset, 3), round(e.offset, 3), e.event_label) for e in read.events) == told
     assert f"{out}: {len(told)} events of 1 sessions" in err
-    gaps = read.gaps or read_beside(out)[0]
-    assert [(gap.onset, gap.offset, gap.kind) for gap in gaps] == [(6.0, 6.5, "lost")]
+    assert [(gap.onset, gap.offset, gap.kind) for gap in read.gaps] == [(6.0, 6.5, "lost")]
 
 
-def test_frame_scores_have_zeros_where_nothing_was_heard(kept, tmp_path):
+def test_frame_scores_have_zeros_where_nothing_was_heard(kept, tmp_path, capsys):
     path, _ = kept
-    out = tmp_path / "scores.tsv"
+    out = tmp_path / "night.scores.tsv"
     assert run(1, "--store", path, "--format", "frame-scores", "--out", out) == 0
+    assert f"{out}: 600 frames of 1 sessions\n" in capsys.readouterr().err
     labels, scores = read_frame_scores(out)
     assert labels == EVENT_LABELS
     assert scores.shape == (600, 3)
     lost = ~scores.any(axis=1)
     np.testing.assert_array_equal(np.flatnonzero(lost), np.arange(300, 325))
-    assert [(gap.onset, gap.offset) for gap in read_beside(out)[0]] == [(6.0, 6.5)]
+    assert [(gap.onset, gap.offset) for gap in read_gaps(tmp_path / "night.not_analysed.tsv")] == [(6.0, 6.5)]
 
 
 def test_all_sessions_in_one_table(tmp_path):
@@ -110,12 +110,29 @@ def test_all_sessions_in_one_table(tmp_path):
     assert {event.session_id for event in events} == {1, 2}
 
 
+def test_formats_of_one_recording_have_a_file_for_each_session(tmp_path, capsys):
+    path = tmp_path / "a.sqlite"
+    first = listened(path)
+    listened(path, "--no-store-scores")
+    for format_name, suffix in (("audacity", ".txt"), ("frame-scores", ".scores.tsv")):
+        out = tmp_path / format_name / f"all{suffix}"
+        out.parent.mkdir()
+        assert run("--all", "--store", path, "--format", format_name, "--out", out) == 0
+    tracks = sorted((tmp_path / "audacity").glob("all.*.txt"))
+    told = sum(one["type"] == "closed" for one in first)
+    assert [len(READERS["audacity"](track).events) for track in tracks] == [told, told]
+    assert len(list((tmp_path / "frame-scores").glob("*.scores.tsv"))) == 1
+    err = capsys.readouterr().err
+    assert f"{2 * told} events of 2 sessions" in err
+    assert "1 have no scores" in err
+
+
 def test_scores_are_left_out_where_that_is_asked_for(tmp_path, capsys):
     path = tmp_path / "a.sqlite"
     listened(path, "--no-store-scores")
     assert cli_error(
         capsys, "1", "--store", path, "--format", "frame-scores", "--out", tmp_path / "x.tsv"
-    ) == ("session 1: expected scores of one set of labels, found 0 sets")
+    ) == (f"{tmp_path / 'x.tsv'}: expected frame scores, found that none were kept")
 
 
 def test_a_recording_in_real_time_has_its_time_of_day(tmp_path, capsys):
@@ -146,9 +163,6 @@ def test_wrong_use_is_a_sentence(kept, tmp_path, capsys):
     assert "found both" in cli_error(capsys, "1", "--all", "--store", path, "--out", out)
     assert "--out: expected a file" in cli_error(capsys, "1", "--store", path)
     assert "session 9: expected one of the store" in cli_error(capsys, "9", "--store", path, "--out", out)
-    assert "expected one session" in cli_error(
-        capsys, "--all", "--store", path, "--format", "frame-scores", "--out", out
-    )
     (tmp_path / "text").write_text("no database")
     assert "text" in cli_error(capsys, "1", "--store", tmp_path / "text", "--out", out)
     assert not out.exists()
@@ -156,7 +170,7 @@ def test_wrong_use_is_a_sentence(kept, tmp_path, capsys):
 
 def test_the_formats_offered_are_those_there_are():
     offered = set(export.FormatName.__args__)  # type: ignore[attr-defined]
-    assert offered == set(WRITERS) | {"frame-scores"}
+    assert offered == set(WRITERS)
 
 
 def test_a_store_that_cannot_be_opened_ends_it_before_listening(tmp_path, capsys, monkeypatch):

@@ -16,6 +16,7 @@ import soundfile
 
 from edge_app import cli
 from edge_app.commands import listen
+from edge_app.commands.news_text import as_text
 from edge_app.core.bundle import load_bundle
 from edge_app.core.detect import Detector
 from edge_app.core.errors import DeviceError
@@ -158,7 +159,7 @@ def test_text_tells_every_stage_but_updates(fakes, recording, capsys):
 def test_text_of_each_kind_of_news():
     def event(kind, **fields) -> str:
         news = EventNews(kind, 3, "Running_water", 83.5, 3605.25, 0, 0, 0.876, **fields)
-        return listen.as_text(news)
+        return as_text(news)
 
     assert event("provisional") == "01:23.50  Running water?"
     assert event("confirmed") == "01:23.50  Running water begins"
@@ -166,7 +167,7 @@ def test_text_of_each_kind_of_news():
     assert event("withdrawn") == "01:23.50  Running water? withdrawn"
     assert event("closed") == "60:05.25  Running water ends: since 01:23.50, 3521.75 s, score 0.88"
     assert "is cut by a gap" in event("closed", cut=True)
-    assert listen.as_text(GapNews(1.0, 2.5, 16_000, 40_000, "lost")) == (
+    assert as_text(GapNews(1.0, 2.5, 16_000, 40_000, "lost")) == (
         "00:01.00  gap of 1.50 s: the sound was lost"
     )
 

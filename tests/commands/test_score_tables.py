@@ -11,7 +11,7 @@ import soundfile
 from edge_app import cli
 from edge_app.core.bundle import DEFAULT_BUNDLE, load_bundle
 from edge_app.formats.desed_tsv import read_durations, read_events
-from edge_app.formats.registry import READERS, SUFFIXES, WRITERS
+from edge_app.formats.registry import EVENT_FORMATS, READERS, SUFFIXES
 
 BANK = Path(__file__).parent.parent / "data" / "bank"
 
@@ -43,7 +43,7 @@ def test_every_format_tells_of_the_same_events(out, tmp_path, capsys) -> None:
         (folder / label).mkdir(parents=True)
         shutil.copy(recording, folder / label / f"{name}.flac")
     shutil.copy(min((BANK / "distractors").glob("*.flac")), folder / "quiet.flac")
-    assert cli.main(["score", str(folder), "--out", str(out), "--format", ",".join(WRITERS)]) == 0
+    assert cli.main(["score", str(folder), "--out", str(out), "--format", ",".join(EVENT_FORMATS)]) == 0
     assert list(out.rglob(".*")) == []
     whole = READERS["json"](out / "events.json")
     expected = [(event.file, event.onset, event.offset, event.event_label) for event in whole.events]

@@ -1,6 +1,7 @@
 """The delay computed from the settings against the frames that the live code really waits for."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -100,3 +101,23 @@ def test_settings_of_the_user_take_the_place_of_the_bundles():
     assert dog.sentence == (
         "Dog is marked within 460 ms (360 ms in the mean) and confirmed within 460 ms (360 ms in the mean)."
     )
+
+
+@pytest.mark.parametrize("hop_frames", [5, 10, 25])
+def test_scores_of_an_onset_are_first_seen_and_final_when_the_delay_says(hop_frames):
+    detector = Detector(fake_bundle(), MarkRuntime(), "live", hop_frames)
+    delay = algorithmic_delay(detector.bundle.manifest, hop_frames)
+    seen, final = [], []
+    for onset in range(FIRST_ONSET, FIRST_ONSET + hop_frames):
+        scorer, first_seen_ms, final_ms = detector.scorer(), math.inf, math.inf
+        for frame in range(onset + 100):
+            for hop in scorer.push(np.full((1, 128), float(frame >= onset), np.float32)):
+                now_ms = (frame + 1 - onset) * FRAME_MS + MARGIN_MS
+                if math.isinf(final_ms) and hop.scores[:, 0].any():
+                    final_ms = now_ms
+                if math.isinf(first_seen_ms) and np.concatenate([hop.scores, hop.preview])[:, 0].any():
+                    first_seen_ms = now_ms
+        seen.append(first_seen_ms)
+        final.append(final_ms)
+    for measured, span in ((seen, delay.previewed), (final, delay.scored)):
+        assert (max(measured), min(measured)) == pytest.approx((span.most_ms, span.least_ms + FRAME_MS))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from hypothesis import strategies as st
 
-from edge_app.formats.exchange import Export, ExportEvent, ExportGap
+from edge_app.formats.exchange import Export, ExportEvent, ExportGap, ExportMark
 
 FILES = ("a.wav", "sub/b c.flac", "Küche 100%.ogg", "=sum,\"'.wav", "session 3", "caf\udce9.wav")
 LABELS = ("Dog", "Running_water", "Vacuum cleaner 2", "日本 0.5", "50% \x85off\u2028", 'a,"b"', " lead")
@@ -55,17 +55,20 @@ def export_events(draw: st.DrawFn, file: str, duration: float) -> ExportEvent:
 def exports(draw: st.DrawFn, most_files: int = 3) -> Export:
     files = draw(st.lists(st.sampled_from(FILES), unique=True, max_size=most_files))
     durations = {name: draw(st.integers(1, 10_000_000)) / 1000 for name in files}
-    events, gaps = [], []
+    events, gaps, marks = [], [], []
     for name, duration in durations.items():
         events += draw(st.lists(export_events(name, duration), max_size=4))
         for onset, offset in draw(st.lists(spans(duration), max_size=2)):
             gaps.append(ExportGap(onset, offset, draw(st.sampled_from(["lost", "skipped"])), name))
+        notes = st.sampled_from(["", "tab\t and line\n", "who?"])
+        spots = st.lists(st.tuples(st.floats(-1, duration + 1), notes), max_size=2)
+        marks += [ExportMark(at, note, name) for at, note in draw(spots)]
     about = draw(
         st.sampled_from(
             [{}, {"app": "sedge 1", "model": {"sha256": "ab"}, "latency": {"p95": 0.3}, "x": [1]}]
         )
     )
-    return Export(draw(st.permutations(events)), gaps, durations, about)
+    return Export(draw(st.permutations(events)), gaps, durations, about, marks=marks)
 
 
 def _span(event: ExportEvent, decimals: int) -> ExportEvent:

@@ -12,7 +12,7 @@ from edge_app.core.errors import BundleError, SedgeError
 from edge_app.formats.audacity import read_audacity, write_audacity
 from edge_app.formats.csv_table import read_csv, write_csv
 from edge_app.formats.desed_tsv import read_desed, read_durations, write_desed
-from edge_app.formats.exchange import Export, ExportEvent, ExportGap
+from edge_app.formats.exchange import Export, ExportEvent, ExportGap, ExportMark
 from edge_app.formats.frame_scores import FrameScoreWriter, read_frame_scores, write_stretches
 from edge_app.formats.json_file import read_json, write_json
 from edge_app.formats.json_lines import read_json_lines, write_json_lines
@@ -73,6 +73,15 @@ def test_raven_has_only_rows_with_sound_behind_them(tmp_path: Path) -> None:
     assert write_raven(path, Export([CAT])) == 1
 
 
+def test_raven_opens_recordings_by_their_whole_path(tmp_path: Path) -> None:
+    path = tmp_path / "a.selections.txt"
+    export = Export([CAT], (), {CAT.file: 4.0, "lost.wav": 3.0}, recordings={CAT.file: "/rec/b.wav"})
+    assert write_raven(path, export) == 0
+    assert "\t/rec/b.wav\t0.500\tCat" in path.read_text()
+    tabbed = Export([CAT], (), {CAT.file: 4.0}, recordings={CAT.file: "/a\tb/b.wav"})
+    assert write_raven(path, tabbed) == 1
+
+
 def test_raven_columns_are_found_by_name(tmp_path: Path) -> None:
     path = tmp_path / "a.selections.txt"
     path.write_text(
@@ -126,14 +135,17 @@ def test_csv(tmp_path: Path) -> None:
 def test_json(tmp_path: Path) -> None:
     gap = ExportGap(1.0, 2.0, "lost", "b.wav")
     about = {"app": "sedge 1", "sample_rate": 16_000, "latency": {"p95_s": 0.4}}
-    write_json(tmp_path / "a.json", Export([CAT], [gap], {"b.wav": 4.0}, about))
+    write_json(
+        tmp_path / "a.json", Export([CAT], [gap], {"b.wav": 4.0}, about, frozenset(), [ExportMark(3.0)])
+    )
     assert "".join((tmp_path / "a.json").read_text().split()) == (
         '{"schema":1,"app":"sedge1","model":null,"settings":null,"source":null,"sample_rate":16000,'
-        '"durations":{"b.wav":4.0},"unrecorded":[],"events":[{"source":"mic","file":"b.wav","onset":0.5,'
+        '"durations":{"b.wav":4.0},"unrecorded":[],"recordings":{},"events":[{"source":"mic","file":"b.wav","onset":0.5,'
         '"offset":2.0,"event_label":"Cat","score":1.0,"mean":null,"onset_utc":null,"session_id":null,'
         '"event_id":null,"state":"closed","cut":false,"review":"","note":"","clip":"","model":"",'
         '"threshold_on":null,"threshold_off":null}],'
-        '"gaps":[{"onset":1.0,"offset":2.0,"kind":"lost","file":"b.wav"}],"latency":{"p95_s":0.4}}'
+        '"gaps":[{"onset":1.0,"offset":2.0,"kind":"lost","file":"b.wav"}],"marks":[{"at":3.0,"note":"","file":"b.wav"}],'
+        '"latency":{"p95_s":0.4}}'
     )
     assert read_json(tmp_path / "a.json").about == about
 
@@ -190,6 +202,9 @@ def test_gaps_in_frame_scores_are_zeros(tmp_path: Path) -> None:
         ("json", '{"schema": 1, "gaps": [{"onset": 1, "offset": "2"}]}', "gap 1: offset"),
         ("json", '{"schema": 1, "gaps": [{"when": 1}]}', "gap 1: expected fields"),
         ("json", '{"schema": 1, "durations": {"a": "b"}}', "durations"),
+        ("json", '{"schema": 1, "marks": [{"note": "a"}]}', "mark 1: expected .*'at'"),
+        ("json", '{"schema": 1, "recordings": {"a": 1}}', "recordings: expected paths"),
+        ("frame-scores", "onset\toffset\n", "expected columns onset, offset and labels"),
         ("audacity", "1.0\t2.0\n", "line 1: expected onset, offset and label, found 2"),
         ("audacity", "0\t1\ta\n2.0\t1.0\tDog\n", "line 2: expected an onset before"),
         ("raven", "Selection\n1\n", "expected columns"),

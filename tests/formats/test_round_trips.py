@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from edge_app.core.errors import SedgeError
 from edge_app.formats.desed_tsv import read_events
-from edge_app.formats.exchange import Export, ExportEvent, ExportGap, split, tidy
-from edge_app.formats.registry import ONE_RECORDING, READERS, SUFFIXES, WRITERS
-from edge_app.formats.side_files import GAPS_SUFFIX, read_gaps
+from edge_app.formats.exchange import Export, ExportEvent, ExportGap, ExportMark, split, tidy
+from edge_app.formats.registry import EVENT_FORMATS, ONE_RECORDING, READERS, SUFFIXES, WRITERS
+from edge_app.formats.side_files import GAPS_SUFFIX, MARKS_SUFFIX, read_gaps, read_marks
 from tests.formats.exports import expected_events, exports
 
-FORMATS = list(WRITERS)
+FORMATS = EVENT_FORMATS
 DEMO = Path(__file__).parent.parent.parent / "edge_app" / "demo"
 once = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 
@@ -38,9 +38,12 @@ def test_every_export_is_read_back(tmp_path: Path, name: str, random: st.DataObj
     times = [(event.file, event.onset, event.event_label) for event in found.events]
     assert times == [(event.file, event.onset, event.event_label) for event in expected]
     assert found.about == export.about
-    gaps, _ = tidy(export)
+    kept, _ = tidy(export)
     assert [replace(gap, onset=round(gap.onset, 6), offset=round(gap.offset, 6)) for gap in found.gaps] == [
-        replace(gap, onset=round(gap.onset, 6), offset=round(gap.offset, 6)) for gap in gaps.gaps
+        replace(gap, onset=round(gap.onset, 6), offset=round(gap.offset, 6)) for gap in kept.gaps
+    ]
+    assert [replace(mark, at=round(mark.at, 6)) for mark in found.marks] == [
+        replace(mark, at=round(mark.at, 6)) for mark in kept.marks
     ]
     if name in ("desed", "json"):
         assert found.durations == export.durations
@@ -104,6 +107,18 @@ def test_gaps_lie_beside_and_go_with_their_table(tmp_path: Path, name: str) -> N
     assert not beside.exists()
 
 
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "json"])
+def test_marks_lie_beside_and_go_with_their_table(tmp_path: Path, name: str) -> None:
+    path = tmp_path / f"night.3{SUFFIXES[name]}"
+    marks = (ExportMark(30.0, "late"), ExportMark(0.5, "a\tb"))
+    WRITERS[name](path, Export((), (), {"live": 20.0}, marks=marks))
+    beside = tmp_path / f"night.3{MARKS_SUFFIX}"
+    assert beside.read_text() == ("filename\tat\tnote\nlive\t0.500000\ta\\tb\nlive\t20.000000\tlate\n")
+    assert read_marks(beside) == [ExportMark(0.5, "a\tb", "live"), ExportMark(20.0, "late", "live")]
+    WRITERS[name](path, Export((), (), {"live": 20.0}))
+    assert not beside.exists()
+
+
 def test_gaps_are_in_the_json(tmp_path: Path) -> None:
     WRITERS["json"](tmp_path / "a.json", Export((), (ExportGap(1.0, 2.0, "lost"),), {"live": 20.0}))
     assert json.loads((tmp_path / "a.json").read_text())["gaps"] == [
@@ -114,12 +129,17 @@ def test_gaps_are_in_the_json(tmp_path: Path) -> None:
 
 def test_one_export_falls_into_one_for_each_file() -> None:
     events = [ExportEvent("", name, 0.0, 1.0, "Dog", 0.5) for name in ("b", "a", "b")]
-    parts = split(Export(events, (ExportGap(0.0, 1.0, "lost", "a"),), {"c": 1.0, "b": 2.0}))
+    marks = [ExportMark(0.5, "", "b")]
+    gaps, unrecorded = (ExportGap(0.0, 1.0, "lost", "a"),), frozenset("ab")
+    parts = split(Export(events, gaps, {"c": 1.0, "b": 2.0}, {}, unrecorded, marks, {"c": "/c.wav"}))
     assert list(parts) == ["c", "b", "a"]
     assert [len(part.events) for part in parts.values()] == [0, 2, 1]
     assert [len(part.gaps) for part in parts.values()] == [0, 0, 1]
     assert parts["c"].durations == {"c": 1.0}
     assert parts["a"].durations == {}
+    assert [len(part.marks) for part in parts.values()] == [0, 1, 0]
+    assert [part.unrecorded for part in parts.values()] == [frozenset(), {"b"}, {"a"}]
+    assert parts["c"].recordings == {"c": "/c.wav"}
 
 
 @pytest.mark.parametrize("broken", [float("nan"), float("inf")])
@@ -130,8 +150,8 @@ def test_times_that_are_no_numbers_are_refused(tmp_path: Path, broken: float) ->
 
 def test_a_refused_export_leaves_the_former_file(tmp_path: Path) -> None:
     event = ExportEvent("", "a.wav", 0.0, 1.0, "Dog", 0.5)
-    for name, write in WRITERS.items():
-        path = tmp_path / f"a{SUFFIXES[name]}"
+    for name in FORMATS:
+        write, path = WRITERS[name], tmp_path / f"a{SUFFIXES[name]}"
         write(path, Export([event], (), {"a.wav": 2.0}))
         former = path.read_bytes()
         with pytest.raises(SedgeError):

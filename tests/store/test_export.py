@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge_app.formats.exchange import ExportGap
+from edge_app.formats.exchange import ExportGap, ExportMark
 from edge_app.store.database import Store
 from edge_app.store.export import export_events
 from edge_app.store.queries import EventFilter
@@ -42,3 +42,27 @@ def test_sessions_that_began_together_are_two_files(store):
 def test_a_session_that_is_not_there_is_told(store):
     with pytest.raises(StoreError, match="session 7: expected one of the store, found none"):
         export_events(store, [1, 7])
+
+
+def test_thresholds_are_those_in_force_when_the_event_began(store):
+    for second, text in (
+        (4, '{"decoding": {"Dog": {"threshold_on": 0.8}}}'),
+        (6, '{"decoding": {"Dog": 3}}'),
+    ):
+        store.change_decoding(1, second * 50, text)
+    for number, onset in enumerate((4 * RATE - 320, 4 * RATE, 6 * RATE), 10):
+        store.take(1, event("closed", number, onset, onset + 640))
+    found = [one for one in export_events(store, [1]).events if one.event_label == "Dog"]
+    thresholds = [(one.threshold_on, one.threshold_off) for one in found]
+    assert thresholds == [(0.6, 0.45), (0.6, 0.45), (0.8, pytest.approx(0.65)), (None, None)]
+
+
+def test_marks_are_in_it_and_a_recording_is_named(store, tmp_path):
+    store.mark(2, 5 * RATE, "the kettle")
+    store.mark(2, 2 * RATE)
+    store.set_recording(2, store.clip_folder / "whole.flac")
+    export = export_events(store)
+    hall = "2026-03-01T07-30-00Z-2"
+    assert export.marks == [ExportMark(2.0, "", hall), ExportMark(5.0, "the kettle", hall)]
+    assert export.recordings == {hall: str(store.clip_folder / "whole.flac")}
+    assert export.unrecorded == {"2026-03-01T07-30-00Z-1"}

@@ -128,7 +128,8 @@ def test_keeper_waits_for_the_sound_after_the_event_and_keeps_only_what_is_wishe
     keeper.take(event("closed", 1, RATE, 2 * RATE))
     assert (keeper.waiting, keeper.cut(tmp_path, 7)) == (1, ([], []))
     history.write(2 * RATE, sound[2 * RATE :])
-    ((number, path),), problems = keeper.cut(tmp_path, 7)
-    assert (number, path.name, problems) == (1, "0007-000001-Dog.flac", [])
-    saved, _ = soundfile.read(path, dtype="float32")
+    ((number, clip),), problems = keeper.cut(tmp_path, 7)
+    assert (number, clip.path.name, problems) == (1, "0007-000001-Dog.flac", [])
+    assert clip.start == RATE // 2
+    saved, _ = soundfile.read(clip.path, dtype="float32")
     assert np.abs(saved - sound[RATE // 2 : 3 * RATE]).max() <= 0.5 / 32768 + 1e-7

@@ -95,3 +95,45 @@ def test_no_file_outside_the_clip_folder_is_deleted(store, tmp_path):
     store.set_clip(record.session, record.number, precious)
     assert store.shrink(0) > 0
     assert precious.exists()
+
+
+def recorded(store: Store, age: float, size: int = 1_000_000) -> int:
+    """A session that began `age` days ago, with a recording."""
+    session = store.begin_session(facts("recorded", datetime.now(UTC) - timedelta(days=age)))
+    path = store.clip_folder / f"whole-{session}.flac"
+    path.write_bytes(bytes(size))
+    store.set_recording(session, path)
+    return session
+
+
+def test_a_recording_goes_by_its_beginning_and_never_while_it_is_made(store):
+    old, new, running = recorded(store, 5), recorded(store, 1), recorded(store, 5)
+    for session in (old, new):
+        store.take(session, event("closed", 1, 4 * 86_400 * RATE, 4 * 86_400 * RATE + 320))
+        store.end_session(session)
+    store.delete_older(days=3)
+    kept = {session.id: session.recording for session in store.sessions([old, new, running])}
+    assert kept[old] is None
+    assert kept[new] is not None
+    assert kept[running] is not None
+    assert kept[new].exists()
+    assert kept[running].exists()
+    assert len(list(store.clip_folder.glob("whole-*"))) == 2
+
+
+def test_recordings_count_once_they_are_made(store):
+    running = recorded(store, 1, size=50_000_000)
+    before = store.count_events()
+    assert store.shrink(5_000_000) == 0
+    store.end_session(running)
+    assert store.shrink(5_000_000) > 0
+    assert store.count_events() < before
+    assert [session.recording for session in store.sessions([running])] in ([], [None])
+    assert not list(store.clip_folder.glob("whole-*"))
+
+
+def test_what_was_marked_stays(store):
+    oldest = store.sessions()[-2].id
+    mark = store.mark(oldest, RATE, "the kettle")
+    store.delete_older(days=3)
+    assert [(one.id, one.note) for one in store.marks(oldest)] == [(mark, "the kettle")]

@@ -120,8 +120,11 @@ def test_a_microphone_that_comes_back_goes_on_after_a_gap(microphone: VirtualMic
     check_lines(err)
     *news, summary = map(json.loads, out.splitlines())
     check_books(summary)
-    (gap,) = [one for one in news if one["type"] == "gap"]
+    gaps = [one for one in news if one["type"] == "gap"]
+    # a busy machine may lose a little besides
+    gap = max(gaps, key=lambda one: one["offset_sample"] - one["onset_sample"])
     assert gap["onset_sample"] > 0
+    assert gap["kind"] == "lost"
     check_length(summary, 25.0)
     assert summary["samples_received"] > gap["onset_sample"] + RATE
 

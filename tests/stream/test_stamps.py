@@ -105,3 +105,14 @@ def test_figures_outlive_a_run():
     stamps.shown(1, "confirmed", 102.0)
     assert stamps.latency == before
     assert stamps.time_of(100) is None
+
+
+def test_guesses_that_are_painted_by_turns_keep_their_first_time():
+    stamps = stamps_with_blocks(100)
+    for repaint in range(200):
+        for onset in (16_000, 40_000):
+            stamps.guessed("Dog", onset, onset + 640, 101.1 + repaint * 0.01)
+    stamps.told(1, "Dog", 16_000)
+    stamps.shown(1, "provisional", 102.0)
+    assert [(delay.event_label, delay.state) for delay in stamps.delays] == [("Dog", "provisional")]
+    assert stamps.delays[0].seconds == pytest.approx(0.1)

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -65,6 +65,15 @@ class VirtualMicrophone:
         self._server.kill()
         self._server.wait()
 
+    def unplug(self) -> None:
+        """Take the microphone away; the sound system goes on."""
+        self.run("pactl", "unload-module", "module-null-sink")
+
+    def plug(self) -> None:
+        """Bring the microphone back."""
+        self.run("pactl", "load-module", "module-null-sink", f"sink_name={SINK}", f"rate={RATE_HZ}")
+        self.run("pactl", "set-default-source", f"{SINK}.monitor")
+
     def run(self, *command: str) -> str:
         """Run a program in this sound system, wait for its end and give what it printed."""
         done = subprocess.run(
@@ -113,10 +122,17 @@ class VirtualMicrophone:
 
     def sedge(self, *arguments: str) -> subprocess.Popen[str]:
         """`sedge`, with this microphone as the system's default."""
+        return self.python("edge_app", *arguments)
+
+    def python(
+        self, module: str, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
+        """A Python module, with this microphone as the system's default."""
         return subprocess.Popen(
-            [sys.executable, "-m", "edge_app", *arguments],
-            env=self._environment,
+            [sys.executable, "-m", module, *arguments],
+            env={**self._environment, **(environment or {})},
             cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -3,12 +3,13 @@
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import soundfile
 from PyQt6.QtCore import QObject, QTimer
 
+from edge_app.commands.app import open_by_settings
 from edge_app.commands.demo import RECORDING
-from edge_app.commands.detector import open_detector
 from edge_app.core.bundle import load_bundle
 from edge_app.views.application import AppSetup, make_window
 from edge_app.views.main_window import MainWindow
@@ -24,18 +25,25 @@ def cut_recording(path: Path, begin_s: float, end_s: float) -> Path:
     return path
 
 
-def window_on(recording: Path, hop_frames: int = 10, store: Path | None = None) -> MainWindow:
-    """A window that listens to a recording at its own speed, with the bundled model; not shown yet."""
-    setup = AppSetup(
+def setup_on(recording: Path, hop_frames: int = 10, store: Path | None = None, **fields: Any) -> AppSetup:
+    """A program that listens to a recording at its own speed, with the bundled model."""
+    return AppSetup(
         manifest=load_bundle(None).manifest,
-        open_detector=partial(open_detector, None, "cpu", "live", 1, hop_frames),
+        open_detector=partial(open_by_settings, "live", 1),
+        open_batch_detector=partial(open_by_settings, "clip", 1),
         hop_frames=hop_frames,
+        runtime="cpu",
         source=SourceChoice(recording=recording),
         theme_choice="dark",
         list_sources=list,
         store=store,
+        **fields,
     )
-    return make_window(setup)
+
+
+def window_on(recording: Path, hop_frames: int = 10, store: Path | None = None, **fields: Any) -> MainWindow:
+    """The window of such a program, not shown yet."""
+    return make_window(setup_on(recording, hop_frames, store, **fields))
 
 
 class LoopProbe(QObject):

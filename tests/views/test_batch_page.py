@@ -4,6 +4,7 @@ import shutil
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("PyQt6")
@@ -11,10 +12,11 @@ from PyQt6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PyQt6.QtGui import QDropEvent
 
 import edge_app
-from edge_app.commands import score_tables
 from edge_app.commands.detector import open_detector
-from edge_app.commands.recordings import collect
+from edge_app.core.audio import read_blocks
 from edge_app.core.errors import BundleError
+from edge_app.scoring.recordings import Found
+from edge_app.views import batch_page
 from edge_app.views.batch_page import BatchPage
 
 DEMO = Path(edge_app.__file__).parent / "demo" / "soundscape.flac"
@@ -36,7 +38,7 @@ def built_in_detector():
 
 
 def make_page(qtbot, open_it):
-    page = BatchPage(collect, open_it, score_tables._export, ("Cat",))
+    page = BatchPage(open_it, ("Cat",))
     qtbot.addWidget(page, before_close_func=lambda page: page.close_threads())
     return page
 
@@ -74,7 +76,10 @@ def test_dropped_folder_is_scored_to_the_end_past_a_file_that_fails(qtbot, recor
     assert sorted(shown) == sorted((event.onset, event.offset, event.event_label) for event in expected)
     export = page.export()
     assert len(export.events) == page.table.model.rowCount()
-    assert set(export.durations) == {"deeper/second.flac", "first.flac"}
+    assert set(export.durations) == set(export.scores) == {"deeper/second.flac", "first.flac"}
+    assert export.recordings["first.flac"] == str(recordings / "first.flac")
+    raw = np.concatenate([*built_in_detector().scores(read_blocks(recordings / "first.flac", 16_000))])
+    np.testing.assert_array_equal(export.scores["first.flac"].whole(), raw)
 
 
 def test_cancelled_run_says_what_is_left_and_can_go_on(qtbot, recordings):
@@ -112,6 +117,49 @@ def test_recordings_can_be_added_after_a_run_and_only_they_are_scored(qtbot, rec
         page.start()
     assert page._detections["first.flac"] is before["first.flac"]
     assert stages(page) == {"first.flac": "done", "second.flac": "done"}
+
+
+def test_another_model_scores_what_is_done_anew(qtbot, recordings):
+    hops = iter((25, 50))
+    page = make_page(qtbot, lambda: open_detector(None, "cpu", "live", hop_frames=next(hops)))
+    listed(qtbot, page, recordings / "first.flac")
+    with qtbot.waitSignal(page.ended, timeout=20_000):
+        page.start()
+    before = page._detections["first.flac"]
+    listed(qtbot, page, recordings / "deeper" / "second.flac")
+    with qtbot.waitSignal(page.ended, timeout=20_000):
+        page.start()
+    assert stages(page) == {"first.flac": "done", "second.flac": "done"}
+    assert page._detections["first.flac"] is not before
+    export = page.export()
+    assert export.about["settings"]["hop_frames"] == 50
+    assert len(export.events) == page.table.model.rowCount()
+    page.clear()
+    assert page.export().scores == {}
+
+
+def test_all_can_be_scored_again_where_all_are_done(qtbot, recordings):
+    page = make_page(qtbot, built_in_detector)
+    listed(qtbot, page, recordings / "first.flac")
+    assert page.begin.text() == "▶ Score"
+    for _ in range(2):
+        with qtbot.waitSignal(page.ended, timeout=20_000):
+            page.begin.click()
+        assert page.begin.text() == "▶ Score again"
+        assert page.begin.isEnabled()
+    assert stages(page) == {"first.flac": "done"}
+    assert page.table.model.rowCount() == len(page.export().events) > 0
+
+
+def test_folder_that_cannot_be_read_stays_failed(qtbot, recordings, monkeypatch):
+    found = Found({"first.flac": recordings / "first.flac"}, {"locked": "locked: cannot be read"})
+    monkeypatch.setattr(batch_page, "collect", lambda _: found)
+    page = make_page(qtbot, built_in_detector)
+    listed(qtbot, page, recordings)
+    with qtbot.waitSignal(page.ended, timeout=20_000):
+        page.start()
+    assert stages(page) == {"first.flac": "done", "locked": "failed"}
+    assert page.files.row_of("locked").error == "locked: cannot be read"
 
 
 def test_two_recordings_of_one_name_are_refused_in_words(qtbot, recordings):

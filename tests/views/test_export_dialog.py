@@ -1,11 +1,14 @@
 """The export dialog writes what each format's reader gives back."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 pytest.importorskip("PyQt6")
 from edge_app.core.errors import SedgeError
-from edge_app.formats.exchange import Export, ExportEvent, ExportGap
-from edge_app.formats.registry import READERS, SUFFIXES, WRITERS
+from edge_app.formats.exchange import Export, ExportEvent, ExportGap, ExportScores
+from edge_app.formats.registry import EVENT_FORMATS, READERS, SUFFIXES
 from edge_app.views.export_dialog import ExportDialog
 
 EXPORT = Export(
@@ -30,7 +33,7 @@ def save(qtbot, dialog):
         dialog.write.click()
 
 
-@pytest.mark.parametrize("format_name", sorted(WRITERS))
+@pytest.mark.parametrize("format_name", EVENT_FORMATS)
 def test_every_format_is_offered_and_read_back(qtbot, tmp_path, format_name):
     dialog = make_dialog(qtbot, tmp_path)
     dialog.format.setCurrentIndex(dialog.format.findData(format_name))
@@ -41,6 +44,33 @@ def test_every_format_is_offered_and_read_back(qtbot, tmp_path, format_name):
     assert found == [("Cat", 1.5), ("Dog", 0.75), ("Dog", 1.0)]
     assert dialog.written.n_events == 3
     assert "3 events written" in dialog.message.text()
+
+
+def choose(dialog, format_name):
+    dialog.format.setCurrentIndex(dialog.format.findData(format_name))
+
+
+def test_frame_scores_are_offered_and_what_has_none_is_said(qtbot, tmp_path):
+    scores = np.linspace(0, 1, 12, dtype=np.float32).reshape(6, 2)
+    kept = ExportScores(("Cat", "Dog"), 8, lambda: [(1, scores)])
+    dialog = make_dialog(qtbot, tmp_path, lambda: replace(EXPORT, scores={"b.wav": kept}))
+    choose(dialog, "frame-scores")
+    save(qtbot, dialog)
+    read = READERS["frame-scores"](tmp_path / "events.scores.tsv")
+    [found] = read.scores.values()
+    np.testing.assert_allclose(found.whole()[1:7], scores, atol=1e-5)
+    assert not found.whole()[[0, 7]].any()
+    assert [(gap.onset, gap.offset, gap.file) for gap in read.gaps] == [(6.0, 7.0, "b.wav")]
+    assert "8 frames written" in dialog.message.text()
+    assert "without frame scores: 1" in dialog.message.text()
+
+
+def test_frame_scores_that_nobody_kept_are_said(qtbot, tmp_path):
+    dialog = make_dialog(qtbot, tmp_path)
+    choose(dialog, "frame-scores")
+    save(qtbot, dialog)
+    assert "none were kept" in dialog.message.text()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_went_wrong_is_said_and_the_dialog_stays_usable(qtbot, tmp_path):

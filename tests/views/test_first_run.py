@@ -1,12 +1,13 @@
 """The first look shows what `sedge doctor` finds."""
 
+import numpy as np
 import pytest
 
 pytest.importorskip("PyQt6")
 from PyQt6.QtWidgets import QLabel
 
 from edge_app.commands.doctor import Check, all_checks, level_check
-from edge_app.core.errors import SedgeError
+from edge_app.core.errors import DeviceError, SedgeError
 from edge_app.views.first_run import FirstRunPage
 
 
@@ -76,3 +77,40 @@ def test_go_on_is_told(qtbot):
     page = look(qtbot, list)
     with qtbot.waitSignal(page.finished):
         page.go_on.click()
+
+
+def echo_page(qtbot, samples, played, fails=False):
+    def record():
+        if fails:
+            raise DeviceError("no microphone")
+        return samples, 8000
+
+    page = FirstRunPage(list, record, lambda samples, rate, _stopped: played.append((samples, rate)))
+    qtbot.addWidget(page, before_close_func=lambda page: page.close_threads())
+    with qtbot.waitSignal(page.echo.ended):
+        page.echo.button.click()
+    return page
+
+
+@pytest.mark.parametrize(
+    ("peak", "words"),
+    [(0.25, "good level, peak -12"), (0.0, "zeros only"), (1.0, "Too loud"), (0.0005, "Very quiet")],
+)
+def test_echo_plays_what_was_recorded_and_tells_how_loud_it_was(qtbot, peak, words):
+    samples = np.zeros(24_000, np.float32)
+    samples[100] = -peak
+    played = []
+    page = echo_page(qtbot, samples, played)
+    (sound, rate) = played[0]
+    assert sound is samples
+    assert rate == 8000
+    assert words in page.echo.message.text()
+    assert page.echo.button.isEnabled()
+
+
+def test_echo_without_a_microphone_is_told(qtbot):
+    played = []
+    page = echo_page(qtbot, None, played, fails=True)
+    assert page.echo.message.text() == "no microphone"
+    assert not played
+    assert page.echo.button.isEnabled()

@@ -10,7 +10,6 @@ from PyQt6.QtCore import Qt
 from edge_app.store.database import Store
 from edge_app.stream.messages import GapNews, Summary
 from edge_app.stream.snapshot import Snapshot
-from edge_app.views.event_table import EventTable
 from edge_app.views.main_window import MainWindow
 from edge_app.views.theme import DARK, LIGHT
 from tests.views.live_windows import LoopProbe, cut_recording, window_on
@@ -18,8 +17,16 @@ from tests.views.live_windows import LoopProbe, cut_recording, window_on
 PATIENCE_MS = 10_000
 
 
+OF_THE_WINDOW = "sedge-history"
+
+
 def own_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("sedge-")]
+
+
+def run_threads() -> list[str]:
+    """Without the one that reads the history for as long as the window is there."""
+    return [name for name in own_threads() if name != OF_THE_WINDOW]
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +69,7 @@ def test_an_event_appears_in_its_lane_and_the_end_leaves_no_thread(
     with qtbot.waitSignal(listening.listening_changed, timeout=PATIENCE_MS) as ended:
         pass
     assert ended.args == [False]
-    assert own_threads() == []
+    assert run_threads() == []
     assert {item.event_label for item in appeared} >= {"Speech"}
     assert {"provisional", "confirmed"} & {item.state for item in appeared}
     latency = listening.board.stamps.latency
@@ -70,7 +77,7 @@ def test_an_event_appears_in_its_lane_and_the_end_leaves_no_thread(
     assert 0 < latency.confirmed.p50_s < 10
     drawn = {(item.event_label, item.state) for item in page.timeline.lanes.items}
     assert ("Speech", "closed") in drawn
-    table = listening.findChild(EventTable)
+    table = listening.live.events.table
     assert {row.event_label for row in table.shown_events()} >= {"Speech"}
     page.timeline.step(1)
     assert table.current().id == page.timeline.selected.id
@@ -90,7 +97,7 @@ def test_stop_ends_the_run_and_it_can_begin_again(listening, qtbot):
     with qtbot.waitSignal(listening.listening_changed, timeout=PATIENCE_MS):
         listening.stop_button.click()
     assert not listening.is_listening
-    assert own_threads() == []
+    assert run_threads() == []
     assert listening.status.texts()[0] == "■ stopped"
     with qtbot.waitSignal(listening.listening_changed, timeout=PATIENCE_MS):
         listening.listen()
@@ -114,7 +121,7 @@ def test_a_source_that_is_not_there_is_told_in_the_banner(qtbot, tmp_path):
     with qtbot.waitSignal(window.failed, timeout=PATIENCE_MS) as failed:
         window.listen()
     assert "missing.wav" in failed.args[0]
-    assert window.live_page.banner.text() == failed.args[0]
+    assert window.notices.text() == failed.args[0]
     assert window.status.texts()[0] == "✖ failed"
     assert window.listen_button.isEnabled()
 

@@ -42,7 +42,7 @@ def test_page_shows_what_it_is_given_and_tells_nothing_of_it(qtbot):
     page = make_page(qtbot, kept)
     assert page.settings == kept
     assert (page.theme.currentData(), page.view.value(), page.hop.currentData()) == ("dark", 120, 10)
-    assert (page.runtime.currentData(), page.most_size.value()) == ("cpu", 5.0)
+    assert (page.runtime.currentData(), page.keeping.most_size.value()) == ("cpu", 5.0)
     row = page.labels.rows["Dog"]
     assert (row.threshold_on.value(), row.threshold_off.value(), row.median.value()) == (0.8, 0.65, 9)
     assert not page.labels.rows["Cat"].enabled.isChecked()
@@ -54,9 +54,9 @@ def test_every_edit_is_told_once_and_survives_the_file(qtbot, tmp_path):
     told = told_by(page)
     page.theme.setCurrentIndex(page.theme.findData("light"))
     page.view.setValue(90)
-    page.pre_roll.setValue(5)
-    page.days.setValue(7)
-    page.save_scores.setChecked(False)
+    page.keeping.pre_roll.setValue(5)
+    page.keeping.days.setValue(7)
+    page.keeping.save_scores.setChecked(False)
     page.runtime.setCurrentIndex(page.runtime.findData("cpu"))
     page.labels.rows["Dog"].threshold_on.setValue(0.9)
     page.labels.rows["Dog"].save_audio.setChecked(True)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from edge_app.core.errors import SedgeError
 from edge_app.core.events import Event
-from edge_app.formats.desed_tsv import escape, read_durations, read_events, unescape
+from edge_app.formats.desed_tsv import read_durations, read_events
+from edge_app.formats.rows import escape, unescape
 from edge_app.formats.whole_file import write_whole
 from train.data.desed import DesedSet, audio_files
 from train.data.overlaps import merged

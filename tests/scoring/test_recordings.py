@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_app.commands.recordings import collect, score_names
 from edge_app.core.errors import EXIT_USAGE, SedgeError
+from edge_app.scoring.recordings import collect, score_names
 
 
 def touch(path: Path) -> Path:

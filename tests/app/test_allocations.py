@@ -1,0 +1,79 @@
+"""An hour of hops leaves as much memory in use as it found, and no hop takes more than another."""
+
+import threading
+import tracemalloc
+
+import pytest
+
+from edge_app.stream.board import Board
+from edge_app.stream.live_run import LiveRun
+from edge_app.stream.messages import News
+from edge_app.stream.ring import SampleRing
+from tests.stream.fakes import EVENT_LABELS, bursts, fake_detector
+
+RATE = 16_000
+BOARD_S = 60.0
+MINUTE = 60 * RATE
+
+
+class EndlessSource:
+    """One minute of noise again and again, as fast as it is taken."""
+
+    name = "noise"
+    sample_rate = RATE
+    live = False
+    overflows = 0
+
+    def __init__(self, minutes: int) -> None:
+        self._minutes = minutes
+        self._samples = bursts(MINUTE)
+
+    def run(self, ring: SampleRing, stop: threading.Event) -> None:
+        for _ in range(self._minutes):
+            for start in range(0, MINUTE, RATE):
+                if stop.is_set() or not ring.write_when_free(self._samples[start : start + RATE]):
+                    return
+
+
+class Scale:
+    """Weighs Python's memory once a minute of sound, in the thread that hands news on."""
+
+    def __init__(self, board: Board) -> None:
+        self.in_use: list[int] = []
+        self.peaks: list[int] = []
+        self._board = board
+        self._next = 2 * MINUTE
+
+    def take(self, news: News) -> None:
+        if self._board.snapshot().now_sample < self._next:
+            return
+        self._next += MINUTE
+        in_use, peak = tracemalloc.get_traced_memory()
+        self.in_use.append(in_use)
+        self.peaks.append(peak - in_use)
+        tracemalloc.reset_peak()
+
+
+def weigh(minutes: int) -> Scale:
+    board = Board(EVENT_LABELS, seconds=BOARD_S)
+    scale = Scale(board)
+    tracemalloc.start()
+    try:
+        run = LiveRun(EndlessSource(minutes), fake_detector(), board, [scale.take])
+        run.start()
+        assert run.wait(600)
+        run.close()
+    finally:
+        tracemalloc.stop()
+    return scale
+
+
+@pytest.mark.parametrize("minutes", [pytest.param(10), pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.timeout(900)
+def test_pitfall_allocations_do_not_add_up(minutes: int) -> None:
+    scale = weigh(minutes)
+    assert len(scale.in_use) >= minutes - 4
+    first, last = scale.in_use[len(scale.in_use) // 3], scale.in_use[-1]
+    print(f"in use {first / 1e6:.2f} -> {last / 1e6:.2f} MB, most beside it {max(scale.peaks) / 1e6:.2f} MB")
+    assert last - first < 200_000
+    assert max(scale.peaks[1:]) < 20_000_000

@@ -1,0 +1,33 @@
+"""Files are whole or not there, and what went wrong is told, whatever goes wrong besides."""
+
+from pathlib import Path
+
+import pytest
+
+from edge_app.core.errors import SedgeError
+from edge_app.formats.whole_file import whole_file, write_whole
+
+
+def test_a_failure_leaves_the_former_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_whole(path, "before")
+    with pytest.raises(TypeError), whole_file(path) as handle:
+        handle.writelines([b"half", "and no bytes"])  # type: ignore[list-item]
+    assert path.read_text() == "before"
+    assert [one.name for one in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_what_cannot_be_cleared_away_hides_no_other_failure(tmp_path: Path, monkeypatch) -> None:
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(ZeroDivisionError), whole_file(tmp_path / "a.txt"):
+        raise ZeroDivisionError
+    with (
+        pytest.raises(SedgeError, match=r"none.a\.txt: cannot be written"),
+        whole_file(tmp_path / "none/a.txt"),
+    ):
+        pass
+    write_whole(tmp_path / "b.txt", "whole all the same")
+    assert (tmp_path / "b.txt").read_text() == "whole all the same"
