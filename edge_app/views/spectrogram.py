@@ -14,6 +14,7 @@ from PyQt6.QtGui import QColor, QFont, QPen
 from PyQt6.QtWidgets import QGraphicsRectItem
 
 from edge_app.core.events import FRAME_S
+from edge_app.views.byte_image import ByteImage
 from edge_app.views.palette import heat_table
 from edge_app.views.theme import Theme
 
@@ -25,7 +26,7 @@ class ScrollingImage:
     """The newest `view_s` seconds of frames of bytes, each the maximum of a few where many share a column."""
 
     def __init__(self, rows: int, view_s: float) -> None:
-        self.item = pg.ImageItem(axisOrder="row-major")
+        self.item = ByteImage()
         self._rows = rows
         self.set_view(view_s)
 
@@ -37,11 +38,11 @@ class ScrollingImage:
         self._newest_column = -1
         self.end_frame = 0
         """Absolute frame after the last one taken."""
-        self._redraw()
+        self.item.set_bytes(self._image)
 
     def set_table(self, table: NDArray[np.uint8]) -> None:
         """Colours of the values 0 to 255, shape (256, 3) or (256, 4)."""
-        self.item.setLookupTable(table)
+        self.item.set_table(table)
 
     def push(self, first_frame: int, frames: NDArray[np.uint8]) -> None:
         """Take frames, shape (frame, row), from the absolute frame `first_frame` on; known ones are passed over."""
@@ -58,13 +59,13 @@ class ScrollingImage:
         visible = places >= 0
         places, peaks = places[visible], peaks[:, visible]
         self._image[:, places] = np.maximum(self._image[:, places], peaks)
-        self._redraw()
+        self.item.update()
 
     def place(self, now_s: float) -> None:
         """Put the picture where its frames belong on an axis of seconds ago."""
         column_s = self._stride * FRAME_S
         onset_s = self._first_column * column_s - now_s
-        self.item.setRect(QRectF(onset_s, 0, self._image.shape[1] * column_s, self._rows))
+        self.item.set_rect(QRectF(onset_s, 0, self._image.shape[1] * column_s, self._rows))
 
     @property
     def _first_column(self) -> int:
@@ -76,9 +77,6 @@ class ScrollingImage:
         if count > 0:
             self._image[:, :-count] = self._image[:, count:]
             self._image[:, -count:] = 0
-
-    def _redraw(self) -> None:
-        self.item.setImage(self._image, autoLevels=False, levels=(0, 255))
 
 
 class Spectrogram:

@@ -70,6 +70,8 @@ LIGHT = Theme(
     clipped="#c22a12",
 )
 
+STYLE = "fusion"
+
 
 def chosen_theme(choice: ThemeChoice, application: QApplication) -> Theme:
     """The theme of a choice; `system` asks the desktop, and is light where that does not say."""
@@ -81,7 +83,11 @@ def chosen_theme(choice: ThemeChoice, application: QApplication) -> Theme:
 
 def apply_theme(theme: Theme, application: QApplication) -> None:
     """Dress every control of the application."""
-    application.setStyle("Fusion")
+    style = application.style()
+    if style is None or style.objectName() != STYLE:
+        application.setStyle(STYLE)
+    # Without the old sheet every control takes the palette at once; with it, each is dressed twice, five times slower.
+    application.setStyleSheet("")
     application.setPalette(palette_of(theme))
     application.setStyleSheet(style_sheet(theme))
 

@@ -39,8 +39,8 @@ def test_image_is_the_literal_drawing_however_it_is_cut(qapp, sizes, view_s):
     if not blocks:
         return
     stride = -(-round(view_s / FRAME_S) // MAX_COLUMNS)
-    expected = drawn(blocks, image.item.image.shape[1], stride, rows)
-    np.testing.assert_array_equal(image.item.image, expected)
+    expected = drawn(blocks, image.item.cells.shape[1], stride, rows)
+    np.testing.assert_array_equal(image.item.cells, expected)
 
 
 def test_frames_that_come_again_are_passed_over(qapp):
@@ -48,14 +48,14 @@ def test_frames_that_come_again_are_passed_over(qapp):
     image.push(0, np.full((10, 1), 7, np.uint8))
     image.push(5, np.full((10, 1), 9, np.uint8))
     assert image.end_frame == 15
-    assert image.item.image[0, -15:].tolist() == [7] * 10 + [9] * 5
+    assert image.item.cells[0, -15:].tolist() == [7] * 10 + [9] * 5
 
 
 def test_newest_frame_ends_where_it_was_heard(qapp):
     image = ScrollingImage(4, 10.0)
     image.push(0, np.ones((100, 4), np.uint8))
     image.place(now_s=2.5)
-    right = image.item.mapToParent(image.item.image.shape[1], 0).x()
+    right = image.item.boundingRect().right()
     assert right == pytest.approx(100 * FRAME_S - 2.5)
 
 
