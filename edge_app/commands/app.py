@@ -131,7 +131,7 @@ def setup_of(args: AppArgs) -> "AppSetup":
         store=args.store or database_path(),
         open_batch_detector=partial(open_by_settings, "clip", args.threads),
         look=look,
-        build_command=build_command(bundle),
+        build_command=build_command,
     )
 
 

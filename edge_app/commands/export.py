@@ -53,6 +53,10 @@ def main(argv: list[str]) -> int:
             )
         if args.out is None:
             raise SedgeError("--out: expected a file to write, found none")
+        if args.out.resolve() == path.resolve():
+            raise SedgeError(
+                f"--out: {args.out}: expected another file than the store, found the store itself"
+            )
         export = export_events(store, None if args.session is None else [args.session])
         written = write_export(args.out, args.format, export)
     print(f"sedge: {_told(args.format, written, len(export.durations))}", file=sys.stderr)

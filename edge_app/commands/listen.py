@@ -23,7 +23,7 @@ from edge_app.commands.detector import RuntimeOption, open_detector
 from edge_app.commands.news_text import as_text
 from edge_app.core.audio import SAMPLE_RATES_HZ
 from edge_app.core.detect import Detector
-from edge_app.core.errors import EXIT_DONE, SedgeError
+from edge_app.core.errors import EXIT_DONE, EXIT_SOME_FAILED, SedgeError
 from edge_app.sessions.journal import Journal
 from edge_app.sessions.upkeep import Upkeep
 from edge_app.stream.analysis import Listeners
@@ -42,7 +42,8 @@ end there. With --format jsonl each piece of news is one JSON object a line.
 seconds. They work beside the detection and never hold it up: what a slow receiver has no time for is dropped, and
 counted at the end.
 
-Exit code 0 means done or ended by Ctrl-C, 1 a damaged recording, 2 wrong use, 3 no device, model or runtime."""
+Exit code 0 means done or ended by Ctrl-C, 1 a damaged recording, or a store that cannot be opened or written,
+2 wrong use, 3 no device, model or runtime."""
 HISTORY_S = 1.0  # nothing is played or cut from it here
 
 
@@ -123,7 +124,7 @@ def _listen(args: ListenArgs, detector: Detector, receivers: Sequence[Receiver])
             line = as_json(news) if args.format == "jsonl" else as_text(news)
             if line:
                 print(line, flush=True)
-    return EXIT_DONE
+    return EXIT_SOME_FAILED if journal and journal.problem else EXIT_DONE
 
 
 @contextmanager
@@ -207,6 +208,9 @@ def _check(args: ListenArgs) -> None:
     """Raise SedgeError for settings that are out of range or contradict each other."""
     if args.device is not None and args.source != "mic":
         raise SedgeError(f"--device: expected --source mic beside it, found {args.source}")
+    if args.store is None:
+        for name in _of_the_store(args):
+            raise SedgeError(f"--{name}: expected --store beside it, found none")
     positive = {"duration": args.duration, "threads": args.threads}
     positive |= {"keep-days": args.keep_days, "keep-gb": args.keep_gb}
     for name, value in positive.items():
@@ -220,6 +224,12 @@ def _check(args: ListenArgs) -> None:
         raise SedgeError(f"--reconnect-s: expected 0 or more, found {args.reconnect_s}")
     if not 0 <= args.cooldown_s < math.inf:
         raise SedgeError(f"--cooldown-s: expected 0 or more and finite, found {args.cooldown_s}")
+
+
+def _of_the_store(args: ListenArgs) -> list[str]:
+    """Options that are given and say what is kept: without a store it would be nothing."""
+    given = {"store-sound": args.store_sound, "keep-days": args.keep_days, "keep-gb": args.keep_gb}
+    return [name for name, value in given.items() if value not in (False, None)]
 
 
 def _receivers(args: ListenArgs) -> list[Receiver]:

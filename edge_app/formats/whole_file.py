@@ -1,6 +1,7 @@
 """Files that are either whole or not there."""
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,14 +14,17 @@ from edge_app.core.errors import SedgeError
 def whole_file(path: str | Path) -> Iterator[IO[bytes]]:
     """Write to a temporary name beside `path`; take its place on success, leave nothing on failure.
 
-    Raises SedgeError where the folder cannot be written.
+    Raises SedgeError where the folder cannot be written, and where `path` is a device or a pipe.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name[:40]}.{os.getpid()}.part")
+    place = Path(os.path.realpath(path))  # a link stays one
+    if _is_device(path):  # taking its place would take it from the system
+        raise SedgeError(f"{path}: expected a file, found a device or a pipe")
+    partial = place.with_name(f".{place.name[:40]}.{os.getpid()}.part")
     try:
         with partial.open("wb") as handle:
             yield handle
-        partial.replace(path)
+        partial.replace(place)
     except OSError as error:
         if str(error.filename) not in (
             "None",
@@ -31,6 +35,14 @@ def whole_file(path: str | Path) -> Iterator[IO[bytes]]:
     finally:
         with suppress(OSError):  # a folder that is gone or read-only: what went wrong is told already
             partial.unlink()
+
+
+def _is_device(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # it is not there, or opening it says what is wrong
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _unwritable(path: Path, error: OSError) -> SedgeError:

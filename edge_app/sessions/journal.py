@@ -74,7 +74,7 @@ class Journal:
 
     @property
     def problem(self) -> str | None:
-        """What keeps something from being written, as a sentence; None while all is well."""
+        """What keeps something from being written, or did to the end, as a sentence; None while all is well."""
         return self._writer.problem or (self._recorder.problem if self._recorder else None)
 
     def begin(self) -> None:
@@ -127,11 +127,10 @@ class Journal:
 
     def close(self) -> str:
         """End the session; gives a sentence about where it is, or about what could not be written."""
-        of_sound = self._recorder.close() if self._recorder else None
-        problem = self._writer.close() or of_sound
-        if problem:
-            return problem
-        return f"{self.path}: keeps this as session {self.session}"
+        if self._recorder:
+            self._recorder.close()
+        self._writer.close()
+        return self.problem or f"{self.path}: keeps this as session {self.session}"
 
     def _new_path(self, stem: str) -> Path:
         path, number = self._folder / f"{stem}.flac", 1

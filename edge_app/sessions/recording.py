@@ -66,10 +66,12 @@ class Recorder:
             self._changed.notify_all()
         self._thread.join(timeout_s)
         if self._thread.is_alive():
-            return f"{self._folder}: the recording cannot be written in time"
-        if self.dropped and not self.problem:
+            self.problem = f"{self._folder}: the recording cannot be written in time"
+        elif self.dropped and not self.problem:
             seconds = self.dropped / self._sample_rate
-            return f"{self._folder}: the disk was too slow: {seconds:.1f} s of the recording are silent"
+            self.problem = (
+                f"{self._folder}: the disk was too slow: {seconds:.1f} s of the recording are silent"
+            )
         return self.problem
 
     def _run(self) -> None:

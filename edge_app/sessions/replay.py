@@ -17,7 +17,7 @@ from edge_app.sessions.sound import SessionSound, gaps_of, session_sound, stretc
 from edge_app.store.database import Store
 from edge_app.store.queries import EventFilter
 from edge_app.store.records import SessionRecord, to_bytes
-from edge_app.store.schema import StoreError
+from edge_app.store.schema import NotKeptError
 from edge_app.stream.analysis import Analysis, Decoding, Listeners, shipped_decoding
 from edge_app.stream.messages import EventNews, News
 
@@ -85,9 +85,9 @@ def replay(
 def _record(store: Store, session: int) -> SessionRecord:
     records = store.sessions([session])
     if not records:
-        raise StoreError(f"{store.path}: session {session}: expected one of the store, found none")
+        raise NotKeptError(f"{store.path}: session {session}: expected one of the store, found none")
     if not records[0].ended:
-        raise StoreError(f"session {session}: expected one that has ended, found it going on")
+        raise NotKeptError(f"session {session}: expected one that has ended, found it going on")
     return records[0]
 
 

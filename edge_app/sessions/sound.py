@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge_app.core.audio import Recording
 from edge_app.core.errors import AudioError
 from edge_app.store.records import GapRecord, SessionRecord
-from edge_app.store.schema import StoreError
+from edge_app.store.schema import NotKeptError
 from edge_app.stream.ring import Block, Missing, MissingKind
 
 
@@ -42,7 +42,7 @@ class SessionSound:
 def session_sound(session: SessionRecord) -> SessionSound:
     """Where the sound of a session is found.
 
-    Raises StoreError where none was kept and where it is another file by now, AudioError where it cannot be read.
+    Raises NotKeptError where none was kept and where it is another file by now, AudioError where it cannot be read.
     """
     if session.recording is not None and session.recording.is_file():
         rate = Recording(session.recording).sample_rate
@@ -94,14 +94,14 @@ def _file_heard(session: SessionRecord) -> Path:
         settings = json.loads(session.settings_json)
         path, n_bytes = Path(settings["file"]), settings.get("file_bytes")
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise StoreError(
+        raise NotKeptError(
             f"session {session.id}: expected its sound, found none: it was not recorded, or is deleted by now"
         ) from None
     if not path.is_file():
-        raise StoreError(f"session {session.id}: expected the recording {path}, found no file")
+        raise NotKeptError(f"session {session.id}: expected the recording {path}, found no file")
     found = path.stat().st_size
     if found != n_bytes:
-        raise StoreError(
+        raise NotKeptError(
             f"session {session.id}: {path}: expected {n_bytes} bytes as it was heard, found {found}"
         )
     return path

@@ -131,10 +131,13 @@ def select_scores(
     connection: sqlite3.Connection, session: int, first_frame: int, end_frame: int | None
 ) -> Iterator[ScoreBlock]:
     """Blocks of scores of a session that touch frames [first_frame, end_frame), in order of time."""
+    # Blocks do not overlap, so none before the last that begins by `first_frame` can reach it: a day has thousands.
     rows = connection.execute(
         "SELECT session, first_frame, event_labels, scores FROM score_block "
-        "WHERE session = ? AND end_frame > ? AND (? IS NULL OR first_frame < ?) ORDER BY first_frame",
-        [session, first_frame, end_frame, end_frame],
+        "WHERE session = ?1 AND end_frame > ?2 AND (?3 IS NULL OR first_frame < ?3) AND first_frame >= "
+        "coalesce((SELECT max(first_frame) FROM score_block WHERE session = ?1 AND first_frame <= ?2), 0) "
+        "ORDER BY first_frame",
+        [session, first_frame, end_frame],
     )
     for row in rows.fetchall():
         event_labels = tuple(json.loads(row[2]))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edge_app.core.errors import EXIT_SOME_FAILED, SedgeError
+from edge_app.core.errors import EXIT_SOME_FAILED, EXIT_USAGE, SedgeError
 
 SCHEMA_VERSION = 2
 APPLICATION_ID = 0x53454447  # "SEDG"
@@ -58,6 +58,12 @@ class StoreError(SedgeError):
     """The store cannot be opened, read or written: says why."""
 
     exit_code = EXIT_SOME_FAILED
+
+
+class NotKeptError(StoreError):
+    """What is asked for is not in the store, or not yet: the store itself is sound."""
+
+    exit_code = EXIT_USAGE
 
 
 @contextmanager

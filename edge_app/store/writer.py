@@ -15,6 +15,7 @@ from edge_app.store.clips import ClipKeeper
 from edge_app.store.database import Store
 from edge_app.store.news import EventTold, Told, is_event
 from edge_app.store.records import SessionFacts
+from edge_app.store.schema import StoreError
 from edge_app.store.score_blocks import BlockBuilder, FrameScores
 
 CAPACITY = 20_000
@@ -71,6 +72,7 @@ class StoreWriter:
         self._session: int | None = None
         self._problem: str | None = None
         self._clip_problem: str | None = None
+        self._loss: str | None = None  # known at the end
         self._event_ids: dict[int, int] = {}
         self._unwritable = 0
         self._failures = 0
@@ -84,7 +86,7 @@ class StoreWriter:
     @property
     def problem(self) -> str | None:
         """What keeps the session from being written, as a sentence; None while all is well."""
-        return self._problem or self._clip_problem
+        return self._loss or self._problem or self._clip_problem
 
     @property
     def waiting(self) -> int:
@@ -163,7 +165,9 @@ class StoreWriter:
         self._thread.join(timeout_s)
         if self._thread.is_alive() or self.waiting:
             cause = self._problem or f"{self.path}: cannot be written in time"
-            return f"{cause}; {self.waiting} items of this session are lost"
+            self._loss = f"{cause}; {self.waiting} items of this session are lost"
+        elif self.dropped:
+            self._loss = f"{self.path}: items of this session that could not be kept: {self.dropped}"
         return self.problem
 
     def _put_blocks(self, blocks: list[FrameScores]) -> None:
@@ -217,6 +221,8 @@ class StoreWriter:
     def _attend(self, store: Store, last: bool) -> None:
         """Write what waits and cut the clips that are due; at last, end the session."""
         assert self._session is not None
+        if not self.path.exists():  # where open files can be removed, writing would go on into nothing
+            raise StoreError(f"{self.path}: expected the database of this session, found it gone")
         while batch := self._backlog.take(BATCH):
             self._write(store, self._session, batch)
             for item in batch:

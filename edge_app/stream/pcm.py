@@ -15,6 +15,8 @@ ReadBytes = Callable[[int], bytes]
 """Gives at most so many bytes, and none only at the end."""
 
 WAV_MAGIC = (b"RIFF", b"RF64")
+FILE_MAGIC = (b"fLaC", b"OggS", b"ID3", b"FORM", b"caff")
+"""How recordings begin that are neither WAV nor raw samples: FLAC, Ogg, MP3 with a title, AIFF, CAF."""
 _INTEGER, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _MOST_CHANNELS = 1024
 

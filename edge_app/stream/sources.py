@@ -8,7 +8,7 @@ from typing import BinaryIO, Protocol
 
 from edge_app.core.audio import Recording
 from edge_app.core.errors import AudioError, SedgeError
-from edge_app.stream.pcm import WAV_MAGIC, PcmFormat, decode, read_wav_header
+from edge_app.stream.pcm import FILE_MAGIC, WAV_MAGIC, PcmFormat, decode, read_wav_header
 from edge_app.stream.pipe import PipeReader
 from edge_app.stream.ring import SampleRing
 
@@ -84,7 +84,8 @@ class FileSource:
 class StdinSource:
     """A WAV stream, or else raw 16-bit little-endian mono samples at `raw_rate` Hz, through a pipe.
 
-    The pipe itself makes the writer wait, so nothing is skipped. Raises AudioError for a bad WAV header.
+    The pipe itself makes the writer wait, so nothing is skipped. Raises AudioError for a bad WAV header,
+    and for other recordings: as raw samples they would be noise.
     """
 
     overflows = 0
@@ -113,6 +114,11 @@ class StdinSource:
     def _read_format(self, raw_rate: int) -> PcmFormat:
         while len(self._pending) < 4 and (part := self._reader.read(4 - len(self._pending))):
             self._pending += part
+        if self._pending.startswith(FILE_MAGIC):
+            raise AudioError(
+                f"{self.name}: expected a WAV stream or raw samples, found a recording of another kind: "
+                "give its file with --source"
+            )
         if self._pending not in WAV_MAGIC:
             return PcmFormat(raw_rate)
         self._pending = b""

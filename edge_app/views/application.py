@@ -76,8 +76,8 @@ class AppSetup:
     """Opens the detector of whole recordings; None: no page for them."""
     look: Callable[[AppSettings], Iterable[Check]] | None = None
     """Looks whether everything is there that detection needs; None: no page for it."""
-    build_command: Sequence[str] | None = None
-    """Compiles the model for this machine's GPU; None where it cannot be."""
+    build_command: Callable[[Path | None], Sequence[str] | None] | None = None
+    """Gives what compiles a bundle, or the built-in one, for this machine's GPU; None where it cannot be."""
 
     @property
     def overrides(self) -> Mapping[str, Any]:
@@ -94,13 +94,14 @@ class AppSetup:
     @property
     def services(self) -> Services:
         """What the pages are given."""
+        kept = None if self.settings.bundle is None else Path(self.settings.bundle)
         return Services(
             check_bundle=lambda folder: load_bundle(folder).manifest,
             open_detector=self.open_detector,
             store=self.store,
             open_batch_detector=self.open_batch_detector,
             look=self.look,
-            build_command=self.build_command,
+            build_command=self.build_command(self.bundle or kept) if self.build_command else None,
         )
 
 
@@ -199,7 +200,8 @@ class Program:
         except BundleError as error:
             window.notices.warn("bundle", str(error))
             return
-        self.window = make_window(replace(self._setup, manifest=manifest), window.choices)
+        setup = replace(self._setup, manifest=manifest, bundle=None, settings=window.choices.now)
+        self.window = make_window(setup, window.choices)
         self._attach()
         self.window.setGeometry(window.geometry())
         self.window.show()

@@ -1,5 +1,7 @@
 """A picture of bytes with a table of 256 colours, painted straight from the array that holds them."""
 
+from typing import Any
+
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
@@ -31,7 +33,8 @@ class ByteImage(pg.GraphicsObject):  # type: ignore[misc]  # pyqtgraph has no ty
         self.cells = rows  # the picture has no copy of its own
         height, width = rows.shape
         address = sip.voidptr(rows.ctypes.data)
-        self._image = QImage(address, width, height, rows.strides[0], QImage.Format.Format_Indexed8)
+        image_of: Any = QImage  # whose types do not know addresses
+        self._image = image_of(address, width, height, rows.strides[0], QImage.Format.Format_Indexed8)
         self._image.setColorTable(self._table)
         self.update()
 

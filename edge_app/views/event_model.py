@@ -16,10 +16,11 @@ from PyQt6.QtCore import (
     QSortFilterProxyModel,
     Qt,
 )
-from PyQt6.QtGui import QColor
+from PyQt6.QtGui import QColor, QPixmap
 
 from edge_app.views.event_rows import Column, EventRow
 
+SIGN_SIZE = 16
 _ROOT = QModelIndex()
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
@@ -36,7 +37,7 @@ class EventModel(QAbstractTableModel):
     ) -> None:
         super().__init__(parent)
         self.columns = list(columns)
-        self._colours = dict(colours or {})
+        self._signs = signs_of(colours or {})
         self._rows: list[EventRow] = []
         """Ascending by the sort key; shown from the end where the order is descending."""
         self._ids: set[int] = set()
@@ -66,9 +67,8 @@ class EventModel(QAbstractTableModel):
             return column.text(self.event_at(index.row()))
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _RIGHT if column.is_number else _LEFT
-        if role == Qt.ItemDataRole.DecorationRole and column.name == "label" and self._colours:
-            colour = self._colours.get(self.event_at(index.row()).event_label)
-            return QColor(colour) if colour else None
+        if role == Qt.ItemDataRole.DecorationRole and column.name == "label":
+            return self._signs.get(self.event_at(index.row()).event_label)
         if role == Qt.ItemDataRole.ToolTipRole and column.name in ("source", "note"):
             return column.text(self.event_at(index.row()))
         return None
@@ -97,7 +97,7 @@ class EventModel(QAbstractTableModel):
 
     def set_colours(self, colours: Mapping[str, str]) -> None:
         """The colour of each label as "#rrggbb", from now on."""
-        self._colours = dict(colours)
+        self._signs = signs_of(colours)
         if self._rows:
             self.dataChanged.emit(self.index(0, 0), self.index(len(self._rows) - 1, len(self.columns) - 1))
 
@@ -122,6 +122,11 @@ class EventModel(QAbstractTableModel):
             self._remove(place)
             self._insert(row)
 
+    def drop(self, row_id: int) -> None:
+        """Show one event no more."""
+        if row_id in self._ids:
+            self._remove(next(place for place, row in enumerate(self._rows) if row.id == row_id))
+
     def _insert(self, row: EventRow) -> None:
         find = bisect_left if self._is_descending else bisect_right
         place = find(self._rows, self._key(row), key=self._key)
@@ -134,11 +139,20 @@ class EventModel(QAbstractTableModel):
     def _remove(self, place: int) -> None:
         shown = self._place(place)
         self.beginRemoveRows(_ROOT, shown, shown)
-        del self._rows[place]
+        self._ids.discard(self._rows.pop(place).id)
         self.endRemoveRows()
 
     def _place(self, row: int) -> int:
         return len(self._rows) - 1 - row if self._is_descending else row
+
+
+def signs_of(colours: Mapping[str, str]) -> dict[str, QPixmap]:
+    """A square of each label's colour. Made once: of a colour, Qt would make and keep a new one at each painting."""
+    signs = {}
+    for event_label, colour in colours.items():
+        signs[event_label] = QPixmap(SIGN_SIZE, SIGN_SIZE)
+        signs[event_label].fill(QColor(colour))
+    return signs
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from PyQt6.QtCore import QModelIndex, Qt, pyqtSignal
+from PyQt6.QtGui import QResizeEvent
 from PyQt6.QtWidgets import (
     QAbstractItemView,
     QComboBox,
@@ -20,13 +21,15 @@ from PyQt6.QtWidgets import (
 from edge_app.views.event_model import EventFilter, EventModel, Wanted
 from edge_app.views.event_rows import EventRow, event_columns
 
-LIVE_COLUMNS = (
-    *("time", "label", "onset", "offset", "duration", "peak"),
-    *("review", "state", "note", "clip", "mean"),
-)
+LIVE_COLUMNS = ("time", "label", "onset", "offset", "duration", "peak", "review", "state")
+"""Of a run that goes on: the rest is not known before its events are stored."""
+PAST_COLUMNS = (*LIVE_COLUMNS[:-2], "mean", *LIVE_COLUMNS[-2:], "note", "clip")
 FILE_COLUMNS = ("source", "label", "onset", "offset", "duration", "peak")
-WIDTHS = {"time": 160, "source": 240, "label": 150, "state": 80, "review": 105, "note": 180, "clip": 70}
-NUMBER_WIDTH = 72
+WIDTHS = {"time": 152, "label": 148, "duration": 72, "state": 68, "review": 90, "clip": 56}
+NUMBER_WIDTH = 58
+WORDS_WIDTH = 16  # characters
+LEAST_STRETCH = 120
+"""The column that takes what the others leave has at least this width."""
 
 
 class EventView(QTableView):
@@ -34,6 +37,7 @@ class EventView(QTableView):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._stretched: int | None = None
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -51,9 +55,24 @@ class EventView(QTableView):
 
     def stretch(self, column: int) -> None:
         """Give a column the width that the others leave."""
-        titles = self.horizontalHeader()
-        if titles is not None:
-            titles.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
+        self._stretched = column
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
+        """Another width is left."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        titles, viewport, column = self.horizontalHeader(), self.viewport(), self._stretched
+        if titles is None or viewport is None or column is None:
+            return
+        left = viewport.width() - (titles.length() - titles.sectionSize(column))
+        has_room = left >= LEAST_STRETCH
+        mode = QHeaderView.ResizeMode.Stretch if has_room else QHeaderView.ResizeMode.Interactive
+        titles.setSectionResizeMode(column, mode)
+        if not has_room:
+            titles.resizeSection(column, LEAST_STRETCH)
 
     def focusNextPrevChild(self, next: bool) -> bool:  # noqa: N802
         """Move by Tab and Shift+Tab while there is a row to move to."""
@@ -81,7 +100,7 @@ class EventTable(QWidget):
     def __init__(
         self,
         event_labels: Sequence[str],
-        columns: Sequence[str] = LIVE_COLUMNS,
+        columns: Sequence[str] = PAST_COLUMNS,
         colours: Mapping[str, str] | None = None,
         parent: QWidget | None = None,
     ) -> None:
@@ -141,10 +160,15 @@ class EventTable(QWidget):
                 return True
         return False
 
+    def clear_choice(self) -> None:
+        """Choose none."""
+        self.view.setCurrentIndex(QModelIndex())
+
     def _set_up_view(self, columns: Sequence[str]) -> None:
         for place, name in enumerate(columns):
             self.view.setColumnWidth(place, WIDTHS.get(name, NUMBER_WIDTH))
-        self.view.stretch(columns.index("note" if "note" in columns else "source"))
+        stretched = next(name for name in ("note", "source", "label") if name in columns)
+        self.view.stretch(columns.index(stretched))
         self.view.setSortingEnabled(True)
         newest_first = columns[0] == "time"
         order = Qt.SortOrder.DescendingOrder if newest_first else Qt.SortOrder.AscendingOrder
@@ -159,6 +183,7 @@ class EventTable(QWidget):
         self.words.setPlaceholderText(self.tr("Filter by words"))
         self.words.setAccessibleName(self.tr("Filter by words in label, source or note"))
         self.words.setClearButtonEnabled(True)
+        self.words.setMinimumWidth(self.fontMetrics().averageCharWidth() * WORDS_WIDTH)
         self.label = QComboBox(self)
         self.label.setAccessibleName(self.tr("Filter by label"))
         self.label.addItem(self.tr("All labels"), None)

@@ -59,8 +59,13 @@ class FoundTable(QWidget):
         chosen = self.current()
         self.model.set_events(rows)
         self.export.setEnabled(bool(rows))
-        if chosen is not None:
-            self.select(chosen.id)
+        if chosen is None:
+            return
+        self.blockSignals(True)  # what stays chosen is no choice
+        is_there = self.select(chosen.id)
+        self.blockSignals(False)
+        if not is_there:
+            self.selected.emit(None)
 
     def rows(self) -> list[EventRow]:
         """Every row, in the order shown."""

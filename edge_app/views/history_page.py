@@ -131,6 +131,7 @@ class HistoryPage(QWidget):
         self.session_view.setTabKeyNavigation(False)
         self.session_view.setShowGrid(False)
         self.session_view.setWordWrap(False)
+        self.session_view.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # a path's end is its name
         for column, width in enumerate((138, 60, 55, 100, 85)):
             self.session_view.setColumnWidth(column, width)
         rows, titles = self.session_view.verticalHeader(), self.session_view.horizontalHeader()
@@ -169,7 +170,7 @@ class HistoryPage(QWidget):
         both.addWidget(left)
         both.addWidget(self.table)
         both.setStretchFactor(1, 1)
-        both.setSizes([440, 840])
+        both.setSizes([410, 970])
         page = QSplitter(Qt.Orientation.Vertical, self)
         page.addWidget(both)
         page.addWidget(self.tabs)
@@ -212,7 +213,7 @@ class HistoryPage(QWidget):
         """What is done with a session as a whole."""
         record = self._record()
         self.replay.show_session(record)
-        self.what_if.show_session(record.id if record and record.ended else None)
+        self.what_if.show_session(record)
 
     def _record(self) -> SessionRecord | None:
         place = self.sessions.row_of(self._session)

@@ -111,7 +111,9 @@ class LabelGrid(QWidget):
                 control.setToolTip(control.toolTip() or self._titles()[column][1])
                 grid.addWidget(control, place, column)
             self._connect(row)
-        grid.setColumnStretch(0, 1)
+        grid.setColumnStretch(
+            len(self._titles()), 1
+        )  # what is left is no space between a name and its numbers
 
     def show_choices(self, choices: Mapping[str, LabelChoice]) -> None:
         """Show choices without telling that they changed."""

@@ -6,7 +6,8 @@ from PyQt6.QtWidgets import QSplitter, QTabWidget, QVBoxLayout, QWidget
 from edge_app.core.bundle import BundleManifest
 from edge_app.core.decode import LabelDecoding
 from edge_app.store.settings import AppSettings
-from edge_app.views.event_table import EventTable
+from edge_app.views.event_rows import EventRow
+from edge_app.views.event_table import LIVE_COLUMNS, EventTable
 from edge_app.views.live_page import LivePage
 from edge_app.views.live_table import LiveTable
 from edge_app.views.live_what_if import LiveWhatIf
@@ -25,7 +26,7 @@ class LiveArea(QSplitter):
         self._shown: tuple[object, object] | None = None
         self.page = LivePage(manifest, theme, float(settings.view_s))
         self.events = LiveTable(
-            EventTable(manifest.event_labels), self.page.timeline, manifest.log_mel.sample_rate
+            EventTable(manifest.event_labels, LIVE_COLUMNS), self.page.timeline, manifest.log_mel.sample_rate
         )
         self.tables = QTabWidget()
         self.tables.setDocumentMode(True)
@@ -37,6 +38,7 @@ class LiveArea(QSplitter):
         for part in (self.events, self.what_if):
             self.page.snapshot_shown.connect(part.show_snapshot)
         self.what_if.found.connect(self.page.show_what_if)
+        self.what_if.chosen.connect(self._show_near_miss)
         self.addWidget(self.page)
         self.addWidget(self.tables)
         self.setChildrenCollapsible(False)
@@ -69,6 +71,10 @@ class LiveArea(QSplitter):
             self.what_if.set_decoding(decoding, enabled)
         if round(self.page.timeline.view_s) != settings.view_s:
             self.page.timeline.set_view(float(settings.view_s))
+
+    def _show_near_miss(self, row: EventRow | None) -> None:
+        if row is not None:
+            self.page.timeline.show_span(row.event_label, row.onset, row.offset)
 
     def _add_table(self, table: QWidget, title: str) -> None:
         around = QWidget()

@@ -4,13 +4,15 @@ It pulls snapshots of a run; nothing calls it from another thread.
 """
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from PyQt6.QtCore import Qt, QTimer, pyqtSignal
-from PyQt6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from edge_app.core.bundle import BundleManifest
 from edge_app.core.decode import LabelDecoding
+from edge_app.core.events import FRAME_S
+from edge_app.stream.advice import SILENCE_WORDS
 from edge_app.stream.live_run import LiveRun
 from edge_app.stream.snapshot import Guess, LaneItem, Snapshot
 from edge_app.stream.what_if import WhatIf
@@ -21,6 +23,8 @@ from edge_app.views.theme import Theme
 from edge_app.views.timeline import Timeline
 
 INTERVAL_MS = 33
+PAINTED_PER_ITEM = 4  # an item has three states at most
+FEW_ITEMS = 100
 BAD_STATES = ("stalled", "reconnecting", "failed")
 
 
@@ -34,10 +38,13 @@ class LivePage(QWidget):
     ended = pyqtSignal(object)
     """The last Snapshot of a run that is over."""
     frozen_changed = pyqtSignal(bool)
+    step_wanted = pyqtSignal(int)
+    """The step in frames that the user takes, as advised."""
 
     def __init__(self, manifest: BundleManifest, theme: Theme, view_s: float = 60.0) -> None:
         super().__init__()
         self._event_labels = manifest.event_labels
+        self._hops_allowed = sorted(manifest.hop_frames.allowed)
         self._enabled: Collection[str] = manifest.event_labels
         self.timeline = Timeline(manifest, theme, view_s)
         self.meter = Meter(theme)
@@ -47,6 +54,10 @@ class LivePage(QWidget):
         self.banner.setObjectName("banner")
         self.banner.setWordWrap(True)
         self.banner.hide()
+        self.remedy = QPushButton()
+        self.remedy.clicked.connect(lambda: self.step_wanted.emit(self._larger_step or 0))
+        self._larger_step: int | None = None
+        self.remedy.hide()
         self._run: LiveRun | None = None
         self._painted: set[tuple[int, str]] = set()
         self._to_paint: list[LaneItem] = []
@@ -91,6 +102,7 @@ class LivePage(QWidget):
     def follow(self, run: LiveRun) -> None:
         """Show a run that has been started, from its beginning on."""
         self.timeline.clear()
+        self.timeline.look_back = run.board.snapshot
         self.legend.show_what_if(False)
         self._painted.clear()
         self._to_paint.clear()
@@ -113,6 +125,7 @@ class LivePage(QWidget):
         self.show_snapshot(snapshot)
         if is_over:
             self.leave()
+            self.meter.clear()
             self.ended.emit(snapshot)
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
@@ -120,6 +133,7 @@ class LivePage(QWidget):
         self.meter.show_level(snapshot.level)
         self.hearing_now.show_scores(snapshot.top)
         self.show_banner(notice(snapshot))
+        self._show_remedy(larger_step(snapshot, self._hops_allowed))
         self.timeline.show_snapshot(snapshot)
         self._plan_paint(snapshot)
         self.snapshot_shown.emit(snapshot)
@@ -130,6 +144,15 @@ class LivePage(QWidget):
             self.banner.setText(text)
             self.banner.setAccessibleName(text)
         self.banner.setVisible(bool(text))
+
+    def _show_remedy(self, hop_frames: int | None) -> None:
+        if hop_frames == self._larger_step:
+            return
+        self._larger_step = hop_frames
+        self.remedy.setVisible(hop_frames is not None)
+        if hop_frames is not None:
+            words = self.tr("Listen again with a step of {seconds:g} s")
+            self.remedy.setText(words.format(seconds=hop_frames * FRAME_S))
 
     def toggle_frozen(self) -> None:
         """Hold the picture, or follow again."""
@@ -150,6 +173,9 @@ class LivePage(QWidget):
 
     def _plan_paint(self, snapshot: Snapshot) -> None:
         """What the next paint will bring; what comes while nobody can see it is not timed when it is seen later."""
+        if len(self._painted) > PAINTED_PER_ITEM * (len(snapshot.items) + FEW_ITEMS):
+            there = {item.id for item in snapshot.items}
+            self._painted = {one for one in self._painted if one[0] in there}
         if not self._is_watched:
             self._painted.update((item.id, item.state) for item in snapshot.items)
             return
@@ -180,7 +206,6 @@ class LivePage(QWidget):
         middle = QVBoxLayout()
         middle.setSpacing(4)
         middle.addWidget(self.timeline, stretch=1)
-        middle.addWidget(self.legend)
         row = QHBoxLayout()
         row.setSpacing(12)
         row.addLayout(left)
@@ -188,13 +213,26 @@ class LivePage(QWidget):
         row.addLayout(right)
         page = QVBoxLayout(self)
         page.setContentsMargins(8, 8, 8, 4)
-        page.addWidget(self.banner)
+        warning = QHBoxLayout()
+        warning.addWidget(self.banner, stretch=1)
+        warning.addWidget(self.remedy)
+        page.addLayout(warning)
         page.addLayout(row, stretch=1)
+        page.addWidget(self.legend)  # below all three, for it needs the width in a small window
 
 
 def notice(snapshot: Snapshot) -> str:
     """What the user must know now, in words; empty where all is well."""
     return snapshot.message if snapshot.state in BAD_STATES else snapshot.advice
+
+
+def larger_step(snapshot: Snapshot, hops_allowed: Sequence[int]) -> int | None:
+    """The next larger step in frames where the advice is to take it; None where it is not, or there is none."""
+    is_overloaded = snapshot.advice not in ("", SILENCE_WORDS) and snapshot.state not in BAD_STATES
+    if snapshot.summary is None or not is_overloaded:
+        return None
+    hop_frames = snapshot.summary.hop_frames
+    return next((hop for hop in hops_allowed if hop > hop_frames), None)
 
 
 def thresholds_of(decoding: Mapping[str, LabelDecoding]) -> Mapping[str, float]:

@@ -10,6 +10,10 @@ from edge_app.views.event_rows import EventRow
 from edge_app.views.event_table import EventTable
 from edge_app.views.timeline import Timeline
 
+NONE_DROPPED = -1
+MOST_LISTED = 500
+"""The newest events of a run, which may never end; the history has all of them."""
+
 
 class LiveTable(QObject):
     """Keeps a table as the snapshots are; provisional events are not listed."""
@@ -24,13 +28,15 @@ class LiveTable(QObject):
         self._items: tuple[LaneItem, ...] = ()
         self._listed: dict[int, LaneItem] = {}
         self._verdicts: dict[int, str] = {}
+        self._dropped = NONE_DROPPED  # events are numbered in order, and dropped in order
+        self._is_choosing = False
         timeline.event_selected.connect(self._select_row)
         table.selected.connect(self._select_item)
 
     def restart(self, source: str) -> None:
         """Another run begins: the table is empty."""
         self._source, self._started_at = source, datetime.now(UTC)
-        self._items, self._listed, self._verdicts = (), {}, {}
+        self._items, self._listed, self._verdicts, self._dropped = (), {}, {}, NONE_DROPPED
         self.table.set_events([])
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
@@ -39,16 +45,20 @@ class LiveTable(QObject):
             return
         self._items = snapshot.items
         for item in snapshot.items:
-            if item.state in ("confirmed", "closed") and self._listed.get(item.id) != item:
+            if item.id <= self._dropped or item.state not in ("confirmed", "closed"):
+                continue
+            if self._listed.get(item.id) != item:
                 self._listed[item.id] = item
                 self.table.take(self._row(item))
+        self._forget()
 
     @property
     def chosen(self) -> LaneItem | None:
         """The event that is chosen in the table or on the timeline."""
-        row = self.table.current()
-        listed = self._listed.get(row.id) if row is not None else None
-        return self._timeline.selected or listed
+        selected, row = self._timeline.selected, self.table.current()
+        if selected is not None:  # as it is by now, for a picture that is held has it as it was
+            return self._listed.get(selected.id, selected)
+        return self._listed.get(row.id) if row is not None else None
 
     def review(self, event_id: int, verdict: str) -> None:
         """Show a verdict on an event."""
@@ -60,6 +70,13 @@ class LiveTable(QObject):
         """The events that are listed, and no gaps."""
         rows = self.table.model.events()
         return Export([_export_event(row, model_name) for row in rows])
+
+    def _forget(self) -> None:
+        while len(self._listed) > MOST_LISTED:
+            oldest = self._dropped = next(iter(self._listed))
+            del self._listed[oldest]
+            self._verdicts.pop(oldest, None)
+            self.table.model.drop(oldest)
 
     def _row(self, item: LaneItem) -> EventRow:
         onset_s = item.onset_sample / self._sample_rate
@@ -78,13 +95,17 @@ class LiveTable(QObject):
 
     def _select_row(self, item: LaneItem | None) -> None:
         current = self.table.current()
-        if item is not None and (current is None or current.id != item.id):
+        if item is None and not self._is_choosing:
+            self.table.clear_choice()
+        elif item is not None and (current is None or current.id != item.id):
             self.table.select(item.id)
 
     def _select_item(self, row: EventRow | None) -> None:
         selected = self._timeline.selected
         if row is not None and row.id in self._listed and (selected is None or selected.id != row.id):
+            self._is_choosing = True  # an event that is out of view is chosen in the table alone
             self._timeline.select(self._listed[row.id])
+            self._is_choosing = False
 
 
 def _export_event(row: EventRow, model_name: str) -> ExportEvent:

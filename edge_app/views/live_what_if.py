@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from PyQt6.QtCore import QObject, pyqtSignal
+from PyQt6.QtCore import QEvent, QObject, pyqtSignal
 from PyQt6.QtWidgets import QWidget
 
 from edge_app.core.decode import LabelDecoding
@@ -46,16 +46,20 @@ class LiveWhatIf(QObject):
         self._runner = WhatIfRunner(event_labels, self)
         self._source, self._started_at = "", datetime.now(UTC)
         self._end_frame = 0
+        self._newest: Snapshot | None = None
         self._runner.found.connect(self._show)
         self.panel.changed.connect(lambda _: self._ask())
         self.panel.used.connect(self.used)
         self.panel.left.connect(self._ask)
         self.near_misses.selected.connect(self.chosen)
         self.near_misses.export_asked.connect(self.ask_export)
+        for part in (self.near_misses, self.panel):
+            part.installEventFilter(self)
 
     def restart(self, source: str) -> None:
         """Another run begins: there is no past."""
         self._source, self._started_at, self._end_frame = source, datetime.now(UTC), 0
+        self._newest = None
         self._runner.forget()
         self.near_misses.show_misses(())
         self.found.emit(None)
@@ -73,12 +77,16 @@ class LiveWhatIf(QObject):
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
         """Look at the past again where it has grown by a second, and somebody sees what comes of it."""
-        end_frame = snapshot.scores_first + len(snapshot.scores)
-        if abs(end_frame - self._end_frame) < EVERY_FRAMES or self._runner.is_running or not self._is_seen():
-            return
-        self._end_frame = end_frame
-        self._runner.look(snapshot.scores, snapshot.scores_first)
-        self._ask()
+        self._newest = snapshot
+        has_grown = abs(_end_of(snapshot) - self._end_frame) >= EVERY_FRAMES
+        if has_grown and not self._runner.is_running and self._is_seen():
+            self._look(snapshot)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+        """Somebody begins to look, maybe at a run that is over: what came while nobody did is looked at now."""
+        if event is not None and event.type() == QEvent.Type.Show and self._newest is not None:
+            self._look(self._newest)
+        return super().eventFilter(watched, event)
 
     def ask_export(self) -> ExportDialog:
         """Ask where to write the near misses."""
@@ -88,6 +96,11 @@ class LiveWhatIf(QObject):
     def close_threads(self) -> None:
         """Wait for the thread; nothing is told afterwards."""
         self._runner.close()
+
+    def _look(self, snapshot: Snapshot) -> None:
+        self._end_frame = _end_of(snapshot)
+        self._runner.look(snapshot.scores, snapshot.scores_first)
+        self._ask()
 
     def _is_seen(self) -> bool:
         return self.near_misses.isVisible() or self.panel.isVisible() or self.panel.is_trying
@@ -105,3 +118,8 @@ class LiveWhatIf(QObject):
         self.panel.show_result(found, before)
         if self.panel.is_trying:
             self.found.emit(found)
+
+
+def _end_of(snapshot: Snapshot) -> int:
+    """The frame after the last score."""
+    return snapshot.scores_first + len(snapshot.scores)

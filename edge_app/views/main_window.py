@@ -246,7 +246,9 @@ class MainWindow(QMainWindow):
         self.listen_button.clicked.connect(self.listen)
         self.pause_button.clicked.connect(page.toggle_frozen)
         self.stop_button.clicked.connect(self.stop)
-        self.picker.failed.connect(partial(self.notices.warn, "microphones"))
+        self.picker.listed.connect(self.others.settings.source.offer)
+        for picker in (self.picker, self.others.settings.source):
+            picker.failed.connect(partial(self.notices.warn, "microphones"))
         self.picker.changed.connect(lambda choice: self.choices.set(**choice.fields))
         self.choices.changed.connect(self._take_settings)
         self.choices.failed.connect(partial(self.notices.warn, "settings"))

@@ -37,6 +37,11 @@ class Meter(QWidget):
             self._level, self._held_dbfs = level, held
             self.update()
 
+    def clear(self) -> None:
+        """Nothing is heard any more."""
+        self._level, self._held_dbfs = Level(), FLOOR_DBFS
+        self.update()
+
     def text(self) -> str:
         """The level in words."""
         if self._level.clipped:

@@ -7,6 +7,7 @@ from PyQt6.QtCore import Qt, pyqtSignal
 from PyQt6.QtGui import QShowEvent
 from PyQt6.QtWidgets import QLabel, QSplitter, QTabWidget, QVBoxLayout, QWidget
 
+from edge_app.store.records import SessionRecord
 from edge_app.stream.what_if import WhatIf
 from edge_app.views.change_table import ChangeTable, changes, tried_text
 from edge_app.views.export_dialog import ExportDialog, ask_export
@@ -46,17 +47,27 @@ class PastWhatIf(QWidget):
         self._halves.addWidget(self.tables)
         self._halves.setChildrenCollapsible(False)
         self._halves.hide()
+        self.show_session(None)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.message)
         layout.addWidget(self._halves, 1)
 
-    def show_session(self, session: int | None) -> None:
-        """Show what other thresholds would make of that session; None: of none."""
+    def show_session(self, record: SessionRecord | None) -> None:
+        """Show what other thresholds would make of that session, once it is over; None: of none."""
+        session = record.id if record is not None and record.ended else None
         if session != self._session:
             self._session = session
-            self._clear(self.tr("Choose one session to try other thresholds on it."))
+            self._clear("")
             self._load()
+        if session is None:
+            self.message.setText(
+                self.tr("Choose one session to try other thresholds on it.")
+                if record is None
+                else self.tr(
+                    "The session goes on: the live page tries other thresholds on it, and this page once it has ended."
+                )
+            )
 
     def set_colours(self, colours: Mapping[str, str]) -> None:
         """The colour of each label as "#rrggbb", from now on."""

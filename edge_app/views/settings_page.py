@@ -98,6 +98,7 @@ class SettingsPage(QWidget):
     def close_process(self) -> None:
         """End what this page has started."""
         self.engine.close_process()
+        self.source.finish()
 
     def _make_controls(self) -> None:
         self.bundle = QLineEdit(self)
@@ -262,7 +263,7 @@ class SettingsPage(QWidget):
     def _take_bundle(self) -> None:
         folder = self.bundle.text().strip()
         try:
-            if folder:
+            if folder and folder != self.settings.bundle:  # looking at it takes time
                 self._check_bundle(Path(folder))
         except BundleError as error:
             self.bundle_error.setText(str(error))

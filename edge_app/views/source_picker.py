@@ -63,6 +63,8 @@ class SourcePicker(QWidget):
 
     changed = pyqtSignal(object)
     """The SourceChoice that is chosen now."""
+    listed = pyqtSignal(object)
+    """The microphones that were found, as SourceChoices."""
     failed = pyqtSignal(str)
     """Why microphones could not be listed, in one sentence; an empty text once they have been."""
 
@@ -109,6 +111,11 @@ class SourcePicker(QWidget):
         if self._search.start(self._look):
             self.refresh_button.setEnabled(False)
 
+    def offer(self, found: Sequence[SourceChoice]) -> None:
+        """List these microphones; recordings stay."""
+        recordings = [choice for choice in self.choices if choice.recording is not None]
+        self._fill([SourceChoice(), *found, *recordings])
+
     def finish(self) -> None:
         """Wait for what goes on; nothing is told of it any more."""
         self._search.close(None)
@@ -127,8 +134,8 @@ class SourcePicker(QWidget):
     def _end_search(self, failure: str) -> None:
         self.refresh_button.setEnabled(True)
         if not failure:
-            recordings = [choice for choice in self.choices if choice.recording is not None]
-            self._fill([SourceChoice(), *self._found, *recordings])
+            self.offer(self._found)
+            self.listed.emit(self._found)
         self.failed.emit(failure)
 
     def _fill(self, choices: list[SourceChoice]) -> None:

@@ -1,6 +1,6 @@
 """Spectrogram, score curve and lanes on one canvas, with one axis of time."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from PyQt6.QtCore import QPointF, pyqtSignal
 from PyQt6.QtGui import QColor, QFontMetrics
@@ -21,6 +21,7 @@ from edge_app.views.theme import Theme
 VIEWS_S = (10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 AXIS_PARTS = 4
 AXIS_PAD = 16
+CURVE_ROW = 1
 NO_FRAMES = 2**62  # asks for none at all
 
 
@@ -48,6 +49,8 @@ class Timeline(QWidget):
         self.is_frozen = False
         self.has_curve = False
         self.selected: LaneItem | None = None
+        self.look_back: Callable[[int], Snapshot] | None = None
+        """Gives what is known from an absolute frame on, at any time."""
         self._chosen_label: str | None = None
         self._newest: Snapshot | None = None
         self._loudest: str | None = None
@@ -65,9 +68,11 @@ class Timeline(QWidget):
     def set_view(self, view_s: float) -> None:
         """Show another length of time, in seconds."""
         self.view_s = view_s
+        end_frame = self.spectrogram.end_frame
         self.spectrogram.set_view(view_s)
         self.lanes.set_view(view_s)
         self.curve.set_view(view_s)
+        self._refill(end_frame)
         self._place()
         self._write_ticks()
 
@@ -98,6 +103,7 @@ class Timeline(QWidget):
         self.marks.show(snapshot.marks)
         self._loudest = snapshot.top[0][0] if snapshot.top else None
         self._newest = snapshot
+        self._renew_selected()
         if self.has_curve:
             self.curve.show(snapshot)
         self._place()
@@ -121,9 +127,10 @@ class Timeline(QWidget):
         self.has_curve = has_curve
         if not has_curve:
             self.canvas.removeItem(self.curve.plot)
+            self.canvas.ci.layout.setRowStretchFactor(CURVE_ROW, 0)  # an empty row would keep its height
             return
-        self.canvas.addItem(self.curve.plot, row=1, col=0)
-        self.canvas.ci.layout.setRowStretchFactor(1, 2)
+        self.canvas.addItem(self.curve.plot, row=CURVE_ROW, col=0)
+        self.canvas.ci.layout.setRowStretchFactor(CURVE_ROW, 2)
         self._choose_label(self._chosen_label or self._loudest or self.curve.event_label)
         if self._newest is not None:
             self.curve.show(self._newest)
@@ -142,17 +149,46 @@ class Timeline(QWidget):
     def select(self, item: LaneItem | None) -> None:
         """Outline an event, and box its time in the spectrogram."""
         self.selected = self.lanes.select(item.id if item else None)
-        rate = self._sample_rate
         if item:
             self._choose_label(item.event_label)
-        self.spectrogram.select((item.onset_sample / rate, item.offset_sample / rate) if item else None)
+        self._box(item)
         self.event_selected.emit(self.selected)
+
+    def show_span(self, event_label: str, onset_s: float, offset_s: float) -> None:
+        """Box a time in which there is no event, in seconds since the start; no event is selected then."""
+        self.select(None)
+        self._choose_label(event_label)
+        self.spectrogram.select((onset_s, offset_s))
 
     def step(self, step: int) -> None:
         """Go to the next event (1) or the one before (-1)."""
         target = self._neighbour(step)
         if target:
             self.select(target)
+
+    def _box(self, item: LaneItem | None) -> None:
+        rate = self._sample_rate
+        self.spectrogram.select((item.onset_sample / rate, item.offset_sample / rate) if item else None)
+
+    def _renew_selected(self) -> None:
+        """An event that is selected while it goes on grows, and is over one day, or withdrawn."""
+        known = self.selected
+        if known is None or known.state == "closed":
+            return
+        item = next((one for one in self.lanes.items if one.id == known.id), None)
+        if item is None:
+            self.select(None)
+        elif item != known:
+            self.selected = item
+            self._box(item)
+
+    def _refill(self, end_frame: int) -> None:
+        """Draw the past up to a frame once more, for a picture that is held gets no more of it."""
+        if self._newest is None or self.look_back is None:
+            return
+        self.lanes.show(self._newest)
+        past = self.look_back(max(0, int((self.now_s - self.view_s) / FRAME_S)))
+        self.spectrogram.push(past.log_mel_first, past.log_mel[: max(0, end_frame - past.log_mel_first)])
 
     def _choose_label(self, event_label: str) -> None:
         self._chosen_label = event_label
@@ -168,7 +204,7 @@ class Timeline(QWidget):
 
     def _compose(self) -> None:
         self.canvas.addItem(self.spectrogram.plot, row=0, col=0)
-        self.canvas.addItem(self.lanes.plot, row=2, col=0)  # row 1 is the curve's
+        self.canvas.addItem(self.lanes.plot, row=2, col=0)
         self.canvas.ci.layout.setRowStretchFactor(0, 2)
         self.canvas.ci.layout.setRowStretchFactor(2, 3)
         self.canvas.setAccessibleName(self.tr("Timeline: spectrogram and one lane for each label"))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from PyQt6.QtCore import Qt
+from PyQt6.QtCore import Qt, QTimer
 from PyQt6.QtWidgets import QMessageBox
 
 from edge_app.views.deeds import fill_menus, keys_text
@@ -33,6 +33,7 @@ class WindowDeeds:
     def __init__(self, window: MainWindow) -> None:
         self._window = window
         self._journal: Journal | None = None
+        self._listens_again = False
         history = window.others.history
         self.live = LiveDeeds(
             window.board,
@@ -64,6 +65,9 @@ class WindowDeeds:
     def end(self) -> None:
         """The run is over: its moments are past, but its sound and its events are still there."""
         self._window.actions_by_name["mark"].setEnabled(False)
+        if self._listens_again:
+            self._listens_again = False
+            QTimer.singleShot(0, self._window.listen)  # once everyone knows that the run is over
 
     def close_threads(self) -> None:
         """End the threads of what goes on."""
@@ -86,6 +90,12 @@ class WindowDeeds:
         timeline = self._window.live_page.timeline
         timeline.zoom(steps)
         self._window.choices.set(view_s=round(timeline.view_s))
+
+    def take_step(self, hop_frames: int) -> None:
+        """Listen again with another step, for a run keeps its own to its end."""
+        self._window.choices.set(hop_frames=hop_frames)
+        self._listens_again = True
+        self._window.stop()
 
     def export(self) -> ExportDialog:
         """Export what the page in front shows; on the live page, the run that goes on or has just ended."""
@@ -188,6 +198,7 @@ class WindowDeeds:
         self.live.failed.connect(window.notices.tell)
         window.live.events.table.export_asked.connect(self.export)
         window.live.events.table.activated.connect(lambda _row: self.live.play())
+        window.live_page.step_wanted.connect(self.take_step)
         window.live.what_if.used.connect(self.use_thresholds)
         if window.others.history is not None:
             self.live.reviewed.connect(window.others.history.refresh)

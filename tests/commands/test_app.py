@@ -10,6 +10,8 @@ import pytest
 from edge_app.commands.app import AppArgs, main, setup_of
 from edge_app.commands.demo import RECORDING
 from edge_app.core.errors import EXIT_NO_DEVICE_OR_MODEL, BundleError, RuntimeUnavailable, SedgeError
+from edge_app.store.database import Store
+from edge_app.store.queries import EventFilter
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 PNG_MAGIC = b"\x89PNG"
@@ -68,10 +70,11 @@ def test_damaged_settings_are_told(tmp_path):
     assert "settings.json" in (setup_of(AppArgs(settings=path)).settings_problem or "")
 
 
-def test_a_picture_of_the_window_is_saved(tmp_path):
+def test_a_recording_is_heard_in_the_window_kept_and_photographed(tmp_path):
+    """From the command line to exit code 0: the sound is on the screen, and its event in the history."""
     pytest.importorskip("PyQt6")
     picture = tmp_path / "window.png"
-    arguments = ["--source", str(RECORDING), "--screenshot", str(picture), "--screenshot-after", "0.5"]
+    arguments = ["--source", str(RECORDING), "--screenshot", str(picture), "--screenshot-after", "6"]
     arguments += ["--settings", str(tmp_path / "settings.json")]
     code = f"import sys; from edge_app.commands.app import main; sys.exit(main({arguments!r} + sys.argv[1:]))"
     ended = subprocess.run(
@@ -84,3 +87,7 @@ def test_a_picture_of_the_window_is_saved(tmp_path):
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert picture.read_bytes().startswith(PNG_MAGIC)
+    with Store(tmp_path / "history.sqlite") as store:
+        (session,) = store.sessions()
+        assert session.ended
+        assert [event.event_label for event in store.events(EventFilter())] == ["Speech"]

@@ -168,6 +168,22 @@ def test_wrong_use_is_a_sentence(kept, tmp_path, capsys):
     assert not out.exists()
 
 
+def test_the_store_itself_is_never_written_over(kept, tmp_path, capsys):
+    path, _ = kept
+    before = path.read_bytes()
+    link = tmp_path / "another name"
+    link.symlink_to(path)
+    for out in (path, link):
+        assert "found the store itself" in cli_error(capsys, "1", "--store", path, "--out", out)
+    assert path.read_bytes() == before
+
+
+def test_a_session_that_is_not_there_is_wrong_use(kept, tmp_path, capsys):
+    out = tmp_path / "x.csv"
+    assert cli.main(["export", "9", "--store", str(kept[0]), "--out", str(out)]) == 2
+    assert "session 9: expected one of the store, found none" in capsys.readouterr().err
+
+
 def test_the_formats_offered_are_those_there_are():
     offered = set(export.FormatName.__args__)  # type: ignore[attr-defined]
     assert offered == set(WRITERS)

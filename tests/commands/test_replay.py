@@ -65,10 +65,30 @@ def test_a_file_that_was_heard_is_heard_again(tmp_path, capsys):
 def test_wrong_use_is_a_sentence(store, tmp_path, capsys):
     assert cli.main(["replay", "1", "--store", str(tmp_path / "none")]) == 2
     assert "expected a store of sessions, found no file" in capsys.readouterr().err
-    assert cli.main(["replay", "9", "--store", str(store)]) == 1
+    assert cli.main(["replay", "9", "--store", str(store)]) == 2
     assert "session 9: expected one of the store, found none" in capsys.readouterr().err
     assert cli.main(["listen", "--store", str(store), "--keep-days", "-1"]) == 2
     assert "--keep-days: expected more than 0 and finite, found -1.0" in capsys.readouterr().err
+
+
+def test_a_session_without_sound_is_wrong_use_and_2(store, capsys):
+    for recording in store.with_name("history.clips").iterdir():
+        recording.unlink()
+    assert cli.main(["replay", "1", "--store", str(store)]) == 2
+    assert "session 1: expected its sound, found none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [("--store-sound",), ("--keep-days", "3"), ("--keep-gb", "3")])
+def test_what_is_kept_needs_a_store(option, capsys):
+    assert cli.main(["listen", "--source", "none.wav", *option]) == 2
+    assert f"{option[0]}: expected --store beside it, found none" in capsys.readouterr().err
+
+
+def test_sound_that_could_not_be_kept_is_told_and_1(tmp_path, monkeypatch, capsys):
+    (tmp_path / "a.clips").write_text("a file where the folder would be")
+    monkeypatch.setattr(listen, "_open_source", lambda _: ScriptedSource([bursts(RATE)]))
+    assert cli.main(["listen", "--store", str(tmp_path / "a.sqlite"), "--store-sound"]) == 1
+    assert "a.clips: cannot be written" in capsys.readouterr().err
 
 
 def test_sound_is_kept_only_where_it_was_asked_for(store, tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """Files are whole or not there, and what went wrong is told, whatever goes wrong besides."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,21 @@ def test_a_failure_leaves_the_former_file_and_nothing_else(tmp_path: Path) -> No
         handle.writelines([b"half", "and no bytes"])  # type: ignore[list-item]
     assert path.read_text() == "before"
     assert [one.name for one in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs named pipes and links")
+def test_a_pipe_is_not_taken_away_and_a_link_stays_one(tmp_path: Path) -> None:
+    pipe, target, link = tmp_path / "pipe", tmp_path / "target.txt", tmp_path / "link.txt"
+    os.mkfifo(pipe)
+    with pytest.raises(SedgeError, match="pipe: expected a file, found a device or a pipe"):
+        write_whole(pipe, "lost")
+    assert pipe.is_fifo()
+    target.write_text("before")
+    link.symlink_to(target)
+    write_whole(link, "after")
+    assert link.is_symlink()
+    assert target.read_text() == "after"
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["link.txt", "pipe", "target.txt"]
 
 
 def test_what_cannot_be_cleared_away_hides_no_other_failure(tmp_path: Path, monkeypatch) -> None:

@@ -137,7 +137,8 @@ def test_a_problem_with_the_disk_is_told_once_and_a_run_goes_on(tmp_path):
     assert "session" in journal.close()
     journal.take(news[0])
     journal.take(news[0])
-    assert said == [journal.problem]
+    assert said[-1] == journal.problem  # with what is lost by it, which shows at the end
+    assert len(set(said)) == len(said)
 
 
 label_settings = st.builds(

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_app.store.clock import NS, drift_ppm, to_datetime, to_ns
+from edge_app.store.clock import NS, to_datetime, to_ns
 from edge_app.store.database import Store
 from edge_app.store.queries import EventFilter
-from edge_app.store.records import Anchor, EventRecord, GapRecord
+from edge_app.store.records import EventRecord, GapRecord
 from edge_app.store.schema import SCHEMA_VERSION, StoreError
 from tests.store.told import RATE, STARTED, event, facts, gap
 
@@ -137,11 +137,19 @@ def test_utc_follows_the_anchors_and_one_late_block_moves_nothing(store):
     assert store.events()[0].onset_utc == STARTED + timedelta(seconds=17)
 
 
-def test_drift_of_a_sound_device_shows():
-    ppm = 40
-    anchors = [Anchor(1, round(s * RATE * (1 + ppm / 1e6)), s * NS, s * NS) for s in range(0, 3600, 10)]
-    assert drift_ppm(anchors, RATE) == pytest.approx(ppm, abs=0.5)
-    assert drift_ppm(anchors[:1], RATE) is None
+@pytest.mark.parametrize("hours", [8, -1])
+def test_utc_follows_a_clock_that_jumps(store, hours):
+    """A computer that sleeps, or is set to another time: neither the samples nor the monotonic clock count that."""
+    session = store.begin_session(facts())
+    start = to_ns(STARTED)
+    for second in range(10, 600, 10):
+        jump = hours * 3600 * NS if second > 300 else 0
+        store.anchor(session, second * RATE, second * NS, start + second * NS + jump)
+        if second in (300, 320):
+            store.take(session, event("closed", second, second * RATE, (second + 1) * RATE))
+    before, after = store.events(EventFilter(order="onset"))[:: 1 if hours > 0 else -1]
+    assert before.onset_utc == STARTED + timedelta(seconds=300)
+    assert after.onset_utc == STARTED + timedelta(seconds=320, hours=hours)
 
 
 @given(st.datetimes().map(lambda naive: naive.replace(tzinfo=STARTED.tzinfo)))

@@ -80,7 +80,8 @@ def test_pitfall_slow_disk_holds_nothing_up_and_the_queue_stays_bounded(tmp_path
     assert waiting >= 500
     assert writer.max_depth <= 1000 + 20 + 500  # and one batch on its way
     assert dropped > 0
-    assert writer.close() is None
+    assert writer.close() == f"{path}: items of this session that could not be kept: {writer.dropped}"
+    assert writer.problem is not None
     with Store(path) as store:
         assert [record.number for record in store.events()] == list(range(1, 501))
         assert all(record.state == "open" for record in store.events()) is False
@@ -94,10 +95,26 @@ def test_an_item_that_cannot_be_written_does_not_stop_the_others(tmp_path):
     writer.take(event("closed", 1, 0, 320))
     writer.take(event("closed", 2, 0, 2**70))
     writer.take(event("closed", 3, 0, 320))
-    assert writer.close() is None
+    assert str(writer.close()).endswith("that could not be kept: 1")
     assert writer.dropped == 1
     with Store(path) as store:
         assert [record.number for record in store.events()] == [1, 3]
+
+
+@on_posix
+def test_a_database_that_is_removed_meanwhile_is_told_and_what_waits_is_kept_once_it_is_back(tmp_path):
+    path, elsewhere = tmp_path / "history.sqlite", tmp_path / "elsewhere.sqlite"
+    writer = StoreWriter(path)
+    writer.begin(facts())
+    assert writer.flush()
+    path.rename(elsewhere)
+    writer.take(event("closed", 1, 0, 320))
+    assert not writer.flush()
+    assert writer.problem == f"{path}: expected the database of this session, found it gone"
+    elsewhere.rename(path)
+    assert writer.close() is None
+    with Store(path) as store:
+        assert [record.number for record in store.events()] == [1]
 
 
 def test_clips_are_cut_and_found_beside_their_events(tmp_path):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from edge_app.core.audio import Recording
 from edge_app.core.errors import AudioError, SedgeError
+from edge_app.stream.pcm import FILE_MAGIC, WAV_MAGIC
 from edge_app.stream.ring import SampleRing
 from edge_app.stream.sources import REALTIME_BLOCK_S, FileSource, StdinSource
 from tests.stream.fakes import bursts
@@ -125,7 +126,9 @@ def test_chunks_before_and_after_the_samples_are_no_sound(recording):
     )
 
 
-@given(st.binary(min_size=1, max_size=200).filter(lambda content: content[:4] not in (b"RIFF", b"RF64")))
+@given(
+    st.binary(min_size=1, max_size=200).filter(lambda content: not content.startswith(WAV_MAGIC + FILE_MAGIC))
+)
 def test_anything_else_is_raw_samples(content):
     source = StdinSource(Dribble(content), raw_rate=8_000)
     assert source.sample_rate == 8_000
@@ -204,3 +207,12 @@ def test_waiting_for_a_pipe_that_gives_nothing_ends_when_stopped():
         stop.set()
         listener.join(10)
         assert not listener.is_alive()
+
+
+@pytest.mark.parametrize("kind", ["FLAC", "OGG", "AIFF", "CAF"])
+def test_a_compressed_recording_in_a_pipe_is_not_heard_as_noise(kind):
+    stream = io.BytesIO()
+    soundfile.write(stream, bursts(RATE), RATE, format=kind)
+    stream.seek(0)
+    with pytest.raises(AudioError, match="standard input: expected a WAV stream or raw samples"):
+        StdinSource(stream)

@@ -145,3 +145,16 @@ def test_a_recording_leaves_the_microphone_as_it_is(speech):
     changed = settings.model_copy(update=SourceChoice(recording=speech).fields)
     assert choice_in(changed).recording == speech
     assert changed.device == "ALSA: Microphone"
+
+
+def test_what_compiles_an_engine_is_told_the_model_of_the_window(qtbot, speech, other_bundle):
+    asked = []
+    program = Program(setup_on(speech, build_command=asked.append))
+    first = program.window
+    first.show()
+    first.choices.set(bundle=str(other_bundle))
+    qtbot.waitUntil(lambda: program.window is not first, timeout=PATIENCE_MS)
+    qtbot.addWidget(program.window)
+    assert asked == [None, other_bundle]
+    program.window.leave()
+    program.close()

@@ -14,7 +14,7 @@ from PyQt6.QtTest import QAbstractItemModelTester
 
 from edge_app.views.event_model import EventModel
 from edge_app.views.event_rows import EventRow, event_columns
-from edge_app.views.event_table import FILE_COLUMNS, LIVE_COLUMNS, EventTable
+from edge_app.views.event_table import FILE_COLUMNS, LEAST_STRETCH, PAST_COLUMNS, EventTable
 
 LABELS = ("Cat", "Dog", "Running_water")
 MIDNIGHT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -36,7 +36,7 @@ def event_row(number, seed=0):
     )
 
 
-def column_texts(table, name, columns=LIVE_COLUMNS):
+def column_texts(table, name, columns=PAST_COLUMNS):
     place = columns.index(name)
     return [table.shown.index(row, place).data() for row in range(table.shown.rowCount())]
 
@@ -55,7 +55,7 @@ def table(qtbot):
 
 
 def test_model_keeps_the_promises_of_qt(qtbot):
-    model = EventModel(event_columns(LIVE_COLUMNS))
+    model = EventModel(event_columns(PAST_COLUMNS))
     tester = QAbstractItemModelTester(model, QAbstractItemModelTester.FailureReportingMode.Fatal)
     model.set_events(event_row(number) for number in range(20))
     model.sort(1, Qt.SortOrder.DescendingOrder)
@@ -68,11 +68,11 @@ def test_model_keeps_the_promises_of_qt(qtbot):
 @settings(max_examples=30)
 @given(
     st.lists(st.tuples(st.integers(0, 12), st.integers(0, 3)), max_size=30),
-    st.integers(0, len(LIVE_COLUMNS) - 1),
+    st.integers(0, len(PAST_COLUMNS) - 1),
     st.sampled_from(list(Qt.SortOrder)),
 )
 def test_rows_are_the_newest_news_in_the_order_asked_for(qapp, told, column, order):
-    model = EventModel(event_columns(LIVE_COLUMNS))
+    model = EventModel(event_columns(PAST_COLUMNS))
     model.sort(column, order)
     for number, seed in told:
         model.take(event_row(number, seed))
@@ -86,7 +86,7 @@ def test_rows_are_the_newest_news_in_the_order_asked_for(qapp, told, column, ord
 def test_chosen_event_stays_chosen_when_the_order_changes_and_others_come(table):
     table.set_events(event_row(number) for number in range(50))
     assert table.select(17)
-    for column in range(len(LIVE_COLUMNS)):
+    for column in range(len(PAST_COLUMNS)):
         table.view.sortByColumn(column, Qt.SortOrder.AscendingOrder)
         assert table.current().id == 17
     table.take(event_row(99))
@@ -94,7 +94,7 @@ def test_chosen_event_stays_chosen_when_the_order_changes_and_others_come(table)
 
 
 def test_persistent_index_follows_its_event(qtbot):
-    model = EventModel(event_columns(LIVE_COLUMNS))
+    model = EventModel(event_columns(PAST_COLUMNS))
     model.set_events(event_row(number) for number in range(9))
     held = QPersistentModelIndex(model.index(4, 0))
     event = model.event_at(4)
@@ -171,7 +171,7 @@ def test_ten_thousand_events_stall_nothing(table, qtbot):
         "filled": lambda: table.set_events(rows),
         "sorted by label": lambda: table.view.sortByColumn(1, Qt.SortOrder.AscendingOrder),
         "sorted by peak": lambda: table.view.sortByColumn(
-            LIVE_COLUMNS.index("peak"), Qt.SortOrder.DescendingOrder
+            PAST_COLUMNS.index("peak"), Qt.SortOrder.DescendingOrder
         ),
         "filtered": lambda: table.words.setText("kettle"),
         "shown again": table.words.clear,
@@ -184,3 +184,23 @@ def test_ten_thousand_events_stall_nothing(table, qtbot):
         times = [seconds_taken(lambda action=action: (action(), qtbot.wait(0))) for _ in range(3)]
         assert min(times) < LONGEST_STALL_S, f"{name}: {min(times):.3f} s"
     assert table.shown.rowCount() == 10_001
+
+
+def test_notes_have_room_in_a_narrow_table_and_all_that_is_left_in_a_wide_one(table):
+    note = PAST_COLUMNS.index("note")
+    for width in (500, 1600, 700):
+        table.resize(width, 300)
+        table.show()
+        widths = [table.view.columnWidth(column) for column in range(len(PAST_COLUMNS))]
+        assert widths[note] >= LEAST_STRETCH
+        assert width == 1600 or widths[note] == LEAST_STRETCH
+        assert width != 1600 or sum(widths) == table.view.viewport().width()
+
+
+def test_an_event_that_is_dropped_can_come_again(table):
+    table.set_events(event_row(number) for number in range(5))
+    table.model.drop(2)
+    table.model.drop(2)
+    assert sorted(row.id for row in table.shown_events()) == [0, 1, 3, 4]
+    table.take(event_row(2))
+    assert len(table.shown_events()) == 5

@@ -16,7 +16,7 @@ from edge_app.store.database import Store
 from edge_app.store.records import SessionFacts
 from edge_app.stream.messages import EventNews, GapNews
 from edge_app.views.clip_player import ClipPlayer
-from edge_app.views.event_table import LIVE_COLUMNS
+from edge_app.views.event_table import PAST_COLUMNS
 from edge_app.views.history_page import HistoryPage
 
 LABELS = ("Cat", "Dog")
@@ -203,7 +203,7 @@ def test_event_of_a_gap_is_marked_as_cut(page, qtbot):
     choose_session(qtbot, page, "hall")
     (row,) = page.table.shown_events()
     assert row.cut
-    assert page.table.shown.index(0, LIVE_COLUMNS.index("state")).data() == "┄ cut"
+    assert page.table.shown.index(0, PAST_COLUMNS.index("state")).data() == "┄ cut"
 
 
 class Probe(QObject):

@@ -8,8 +8,9 @@ import pytest
 from PyQt6.QtCore import Qt
 
 from edge_app.store.database import Store
-from edge_app.stream.messages import GapNews, Summary
+from edge_app.stream.messages import EventNews, GapNews, Summary
 from edge_app.stream.snapshot import Snapshot
+from edge_app.views import live_table
 from edge_app.views.main_window import MainWindow
 from edge_app.views.theme import DARK, LIGHT
 from tests.views.live_windows import LoopProbe, cut_recording, window_on
@@ -188,3 +189,61 @@ def test_a_gap_is_told_in_the_lanes_and_in_the_status_bar(window):
     assert "not analysed 8.0 s" in window.status.texts()[2]
     texts = [text for text in window.live_page.timeline.lanes.gap_texts() if text]
     assert texts == ["not analysed 8.0 s"]
+
+
+def test_a_verdict_can_be_given_on_an_event_that_was_chosen_while_it_went_on(window):
+    table, timeline = window.live.events, window.live_page.timeline
+    for news in ("confirmed", "closed"):
+        window.board.take(EventNews(news, 1, "Dog", 0.5, 1.0, 8_000, 16_000, 0.8))
+        window.live_page.show_snapshot(window.board.snapshot())
+        if news == "confirmed":
+            timeline.select(timeline.lanes.items[0])
+            timeline.set_frozen(True)
+    assert timeline.selected.state == "confirmed"  # as in the picture that is held
+    assert table.chosen.state == "closed"
+
+
+def test_a_larger_step_is_taken_by_listening_again(listening, qtbot):
+    stages = []
+    listening.listening_changed.connect(stages.append)
+    listening.live_page.step_wanted.emit(25)
+    qtbot.waitUntil(lambda: stages == [False, True], timeout=PATIENCE_MS)
+    assert listening.run._engine.summary.hop_frames == 25
+    assert listening.choices.now.hop_frames == 25
+
+
+def test_a_level_is_not_shown_for_longer_than_it_is_heard(listening, qtbot):
+    with qtbot.waitSignal(listening.listening_changed, timeout=PATIENCE_MS):
+        pass
+    assert listening.live_page.meter.text() == "−99 dB"
+
+
+def test_the_table_of_a_long_run_is_bounded(window, monkeypatch):
+    monkeypatch.setattr(live_table, "MOST_LISTED", 3)
+    for number in range(8):
+        at = number * 16_000
+        window.board.take(EventNews("closed", number, "Dog", number, number + 0.5, at, at + 8_000, 0.8))
+        window.live.events.show_snapshot(window.board.snapshot())
+    assert sorted(row.id for row in window.live.events.table.shown_events()) == [5, 6, 7]
+
+
+def test_nothing_is_chosen_in_the_table_once_nothing_is_on_the_timeline(window):
+    events, timeline = window.live.events, window.live_page.timeline
+    window.board.hear(0, np.zeros(100 * 16_000, np.float32), 1.0)
+    for number, onset in ((1, 2), (2, 95)):
+        at = onset * 16_000
+        window.board.take(EventNews("confirmed", number, "Dog", onset, onset + 1, at, at + 16_000, 0.8))
+        window.live_page.show_snapshot(window.board.snapshot())
+    events.table.select(1)  # long out of view
+    assert events.chosen is not None
+    assert events.chosen.id == 1
+    assert timeline.selected is None
+    events.table.select(2)
+    assert timeline.selected is not None
+    assert timeline.selected.id == 2
+    timeline.show_span("Cat", 90.0, 91.0)
+    assert events.chosen is None
+    window.board.take(EventNews("closed", 2, "Dog", 95, 97, 95 * 16_000, 97 * 16_000, 0.8))
+    window.live_page.show_snapshot(window.board.snapshot())
+    assert events.chosen is None
+    assert timeline.spectrogram._selected == (90.0, 91.0)

@@ -248,7 +248,7 @@ def test_closing_asks_once_and_goes_on(qtbot, speech, tmp_path):
     assert window.closing.question is None
     window.close()
     with qtbot.waitSignal(window.closed, timeout=PATIENCE_MS):
-        window.closing.question.close_button.click()
+        window.closing.question.close_button.click()  # type: ignore[attr-defined]  # asked anew
     assert not window.isVisible()
     with Store(tmp_path / "history.sqlite") as store:
         assert all(session.ended and not session.recovered for session in store.sessions())

@@ -1,5 +1,6 @@
 """A session of the past: its near misses, other thresholds, its clips drawn, and its replay."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -119,3 +120,14 @@ def test_clip_that_is_gone_has_no_picture_and_the_next_one_has(qtbot, tmp_path):
     assert picture.event_span is None
     picture.show_event(None)
     assert picture.isHidden()
+
+
+def test_a_session_that_goes_on_is_not_said_to_be_none(page, heard):
+    with Store(heard) as store:
+        (record,) = store.sessions()
+    page.what_if.show_session(None)
+    assert "Choose one session" in page.what_if.message.text()
+    page.what_if.show_session(replace(record, ended=False))
+    assert "goes on" in page.what_if.message.text()
+    page.what_if.show_session(record)
+    assert "goes on" not in page.what_if.message.text()

@@ -17,6 +17,7 @@ from edge_app.store.settings import AppSettings, LabelSettings, load_settings, s
 from edge_app.views.label_grid import LabelChoice
 from edge_app.views.settings_page import SettingsPage
 from edge_app.views.settings_words import choice_of, delay_sentences, warnings, with_choice
+from edge_app.views.source_picker import SourceChoice
 
 MANIFEST = load_bundle().manifest
 DOG = MANIFEST.decoding["Dog"]
@@ -208,3 +209,23 @@ def test_machine_that_cannot_compile_says_why(qtbot):
     page = make_page(qtbot)
     assert not page.engine.button.isEnabled()
     assert "GPU" in page.engine.message.text()
+
+
+def test_microphones_that_were_found_elsewhere_can_be_chosen(qtbot):
+    page = make_page(qtbot)
+    told = told_by(page)
+    page.source.offer([SourceChoice("USB, ALSA")])
+    assert told == []
+    page.source.box.setCurrentIndex(page.source.box.findText("USB, ALSA"))
+    assert told[-1].device == "USB, ALSA"
+
+
+def test_a_model_is_looked_at_only_where_another_is_named(qtbot, tmp_path):
+    looked = []
+    page = SettingsPage(MANIFEST, AppSettings(bundle=str(tmp_path)), looked.append, None, list)
+    qtbot.addWidget(page, before_close_func=lambda page: page.close_process())
+    page.bundle.editingFinished.emit()
+    assert looked == []
+    page.bundle.setText("/elsewhere")
+    page.bundle.editingFinished.emit()
+    assert [str(folder) for folder in looked] == ["/elsewhere"]

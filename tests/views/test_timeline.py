@@ -11,10 +11,11 @@ from PyQt6.QtCore import QPointF
 
 from edge_app.core.decode import LabelDecoding, StreamingMedian
 from edge_app.core.hops import ScoredHop
+from edge_app.stream.advice import SILENCE_WORDS
 from edge_app.stream.board import Board
 from edge_app.stream.live_run import LiveRun
-from edge_app.stream.messages import EventNews
-from edge_app.stream.snapshot import Guess, LaneItem
+from edge_app.stream.messages import EventNews, Summary
+from edge_app.stream.snapshot import Guess, LaneItem, Snapshot
 from edge_app.stream.what_if import Heard, WhatIf
 from edge_app.views.live_page import LivePage, notice
 from edge_app.views.score_curve import judged, thinned
@@ -210,3 +211,86 @@ def test_what_comes_while_the_page_is_hidden_is_not_timed_when_it_is_seen(page, 
     page.show_snapshot(replace(hidden, items=(item, replace(item, id=2, event_label="Cat"))))
     qtbot.waitUntil(lambda: bool(told))
     assert [shown[:2] for shown in told] == [(2, "confirmed")]
+
+
+def test_another_length_of_time_keeps_the_picture_that_is_held(page):
+    board = board_with_scores()
+    board.see(0, np.full((500, 128), 5.0, np.float32))
+    page.timeline.look_back = board.snapshot
+    page.show_snapshot(board.snapshot())
+    page.set_frozen(True)
+    board.see(500, np.full((100, 128), 5.0, np.float32))
+    for view_s in (10.0, 60.0):
+        page.timeline.set_view(view_s)
+        assert page.timeline.spectrogram._image._image.max() > 0
+        assert page.timeline.spectrogram.end_frame == 500
+        assert page.timeline.lanes.end_frame == 500
+        assert [item.id for item in page.timeline.lanes.items] == [1]
+
+
+def test_a_chosen_event_grows_and_is_let_go_where_it_is_withdrawn(page):
+    board, timeline = board_with_scores(), page.timeline
+    board.take(EventNews("provisional", 2, "Cat", 7.0, 8.0, 7 * RATE, 8 * RATE, 0.9))
+    page.show_snapshot(board.snapshot())
+    timeline.select(timeline.lanes.items[-1])
+    board.take(EventNews("confirmed", 2, "Cat", 7.0, 9.0, 7 * RATE, 9 * RATE, 0.9))
+    page.show_snapshot(board.snapshot())
+    assert timeline.selected.state == "confirmed"
+    assert timeline.spectrogram._selected == (7.0, 9.0)
+    board.take(EventNews("withdrawn", 2, "Cat", 7.0, 9.0, 7 * RATE, 9 * RATE, 0.9))
+    page.show_snapshot(board.snapshot())
+    assert timeline.selected is None
+    assert timeline.spectrogram._selected is None
+
+
+def test_a_curve_that_is_taken_away_leaves_no_hole(page, qtbot):
+    lanes = page.timeline.lanes.plot
+    qtbot.waitUntil(lambda: lanes.size().height() > 100)
+    height = lanes.size().height()
+    page.toggle_curve()
+    qtbot.waitUntil(lambda: lanes.size().height() < height)
+    page.toggle_curve()
+    qtbot.waitUntil(
+        lambda: lanes.size().height() == pytest.approx(height, abs=5)
+    )  # one more space between rows
+
+
+def test_a_time_without_an_event_is_boxed(page):
+    page.show_snapshot(board_with_scores().snapshot())
+    page.timeline.select(page.timeline.lanes.items[0])
+    page.timeline.show_span("Cat", 2.0, 3.0)
+    assert page.timeline.selected is None
+    assert page.timeline.spectrogram._selected == (2.0, 3.0)
+    assert page.timeline.curve.event_label == "Cat"
+
+
+def test_what_was_painted_is_forgotten_with_the_event(page):
+    board = Board(EVENT_LABELS, seconds=10.0)
+    for number in range(2000):
+        at = number * RATE
+        board.hear(at, np.zeros(RATE, np.float32), 1.0)
+        board.take(EventNews("closed", number, "Dog", number, number + 0.5, at, at + RATE // 2, 0.9))
+        page._plan_paint(board.snapshot())
+        page._painted.update((item.id, item.state) for item in board.snapshot().items)
+    assert len(page._painted) < 1000
+
+
+def overloaded(page, hop_frames: int, advice: str = "hardly keeps up") -> Snapshot:
+    summary = Summary(RATE, RATE, 0, 0, 0, 0.9, "cpu", hop_frames, RATE, 0, 0.0)
+    return replace(Board(EVENT_LABELS).snapshot(), advice=advice, summary=summary)
+
+
+def test_overload_offers_the_larger_step_and_silence_none(page, qtbot):
+    allowed = sorted(fake_bundle().manifest.hop_frames.allowed)
+    page.show_snapshot(overloaded(page, allowed[0]))
+    assert page.remedy.isVisible()
+    with qtbot.waitSignal(page.step_wanted) as wanted:
+        page.remedy.click()
+    assert wanted.args == [allowed[1]]
+    for snapshot in (
+        overloaded(page, allowed[-1]),
+        overloaded(page, allowed[0], SILENCE_WORDS),
+        overloaded(page, allowed[0], ""),
+    ):
+        page.show_snapshot(snapshot)
+        assert not page.remedy.isVisible()

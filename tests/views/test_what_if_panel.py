@@ -185,3 +185,31 @@ def test_live_past_is_looked_at_again_as_it_grows_and_outlined_only_while_someth
     live.panel.back.click()
     assert outlined[-1] is None
     live.close_threads()
+
+
+def test_a_run_that_is_over_is_looked_at_when_somebody_looks(qtbot):
+    board = Board(LABELS)
+    live = LiveWhatIf(LABELS, DECODING)
+    qtbot.addWidget(live.panel)
+    qtbot.addWidget(live.near_misses)
+    live.restart("kitchen")
+    scores = np.zeros((600, 2), np.float32)
+    scores[100:125, 1] = 0.5
+    board._scores.write(0, scores)
+    live.show_snapshot(board.snapshot())  # nobody looks, and no other comes
+    live.near_misses.show()
+    qtbot.waitUntil(lambda: [row.onset for row in live.near_misses.rows()] == [2.0])
+    live.close_threads()
+
+
+def test_what_stays_chosen_in_a_table_is_told_once(qtbot):
+    table = NearMissTable(LABELS)
+    qtbot.addWidget(table)
+    table.show_misses([miss(100, 120)], BEGAN)
+    told = []
+    table.selected.connect(told.append)
+    table.view.selectRow(0)
+    table.show_misses([miss(100, 120), miss(400, 420)], BEGAN)
+    assert [row.onset for row in told] == [2.0]
+    table.show_misses([miss(400, 420)], BEGAN)
+    assert told[1:] == [None]
