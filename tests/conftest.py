@@ -13,6 +13,37 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
 AUDIO_PACKAGES = "libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins"
+WINDOW_TESTS = (
+    "views",
+    "app",
+    "commands/test_app.py",
+    "benchmarks/test_live_app.py",
+    "sessions/test_journal.py",
+)
+
+
+def window_problem() -> str:
+    """Why no window can be made here, not even one that nobody sees; empty where one can."""
+    try:
+        from PyQt6 import QtWidgets  # noqa: F401
+    except ImportError as error:
+        return (
+            f"{error}: apt-get install libegl1 libgl1 libglib2.0-0 libdbus-1-3 libfontconfig1 libxkbcommon0"
+        )
+    return ""
+
+
+WINDOW_PROBLEM = window_problem()
+if WINDOW_PROBLEM and os.environ.get("SEDGE_REQUIRE_PACKAGES") == "1":
+    raise RuntimeError(WINDOW_PROBLEM)
+# pytest-qt ends the whole run where Qt cannot be loaded, so it is loaded here and not by itself.
+pytest_plugins = [] if WINDOW_PROBLEM else ["pytestqt.plugin"]
+collect_ignore = list(WINDOW_TESTS) if WINDOW_PROBLEM else []
+
+
+def pytest_report_header() -> str | None:
+    return f"left out, the tests of the window: {WINDOW_PROBLEM}" if WINDOW_PROBLEM else None
+
 
 # Derandomised: a run on one machine tests what a run on any other does.
 settings.register_profile("sedge", derandomize=True, deadline=None)

@@ -1,24 +1,23 @@
 """How lanes look: outline and filling of every state, names, and bars of one height."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
-import pyqtgraph as pg
 from numpy.typing import NDArray
-from PyQt6.QtCore import Qt
+from PyQt6.QtCore import QRectF, Qt
 from PyQt6.QtGui import QBrush, QColor, QPen
 
+from edge_app.views.bars import Bars, Look
 from edge_app.views.theme import Theme
 
-Bars = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]
+Spans = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]
 """Onsets and offsets in seconds, and lanes."""
 
 
-def look_of(state: str, colour: str, theme: Theme) -> tuple[QPen, QBrush]:
+def look_of(state: str, colour: str, theme: Theme) -> Look:
     """Outline and filling of a state in a label's colour."""
     fill = QColor(colour)
-    looks: dict[str, Callable[[], tuple[QPen, QBrush]]] = {
+    looks: dict[str, Callable[[], Look]] = {
         "closed": lambda: (outline(colour, 1), QBrush(fill)),
         "confirmed": lambda: (outline(theme.text, 2), QBrush(fill)),
         "provisional": lambda: (
@@ -50,16 +49,10 @@ def enumerate_centres(names: Sequence[str]) -> list[tuple[float, str]]:
     return [(lane + 0.5, name) for lane, name in enumerate(names)]
 
 
-def empty_bars() -> pg.BarGraphItem:
-    """Nothing yet."""
-    return pg.BarGraphItem(x0=np.empty(0), x1=np.empty(0), y0=np.empty(0), y1=np.empty(0))
-
-
-def draw_bars(bars: pg.BarGraphItem, spans: Bars, height: float, looks: Mapping[str, Any]) -> None:
-    """Bars of one height in the middle of their lanes."""
-    onsets, offsets, lanes = spans
-    top = lanes + (1 - height) / 2
-    if not len(lanes):
-        bars.setOpts(x0=np.empty(0), x1=np.empty(0), y0=np.empty(0), y1=np.empty(0), pens=None, brushes=None)
-        return
-    bars.setOpts(x0=onsets, x1=offsets, y0=top, y1=top + height, **looks)
+def draw_bars(bars: Bars, spans: Spans, height: float, looks: Sequence[Look]) -> None:
+    """Bars of one height in the middle of their lanes; one look for all, or one for each."""
+    rects = [
+        QRectF(onset_s, lane + (1 - height) / 2, offset_s - onset_s, height)
+        for onset_s, offset_s, lane in zip(*(one.tolist() for one in spans), strict=True)
+    ]
+    bars.show_bars(rects, list(looks) * len(rects) if len(looks) == 1 else looks)

@@ -6,21 +6,20 @@ is an event that other settings would have made. The shade of a lane is its scor
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
-from PyQt6.QtCore import Qt
+from PyQt6.QtCore import QRectF, Qt
 from PyQt6.QtGui import QBrush, QColor, QPen
 
 from edge_app.core.events import FRAME_S
 from edge_app.stream.snapshot import GapBand, Guess, LaneItem, Snapshot
 from edge_app.stream.what_if import Heard, WhatIf
+from edge_app.views.bars import Bars, Look
 from edge_app.views.lane_looks import (
-    Bars,
+    Spans,
     draw_bars,
-    empty_bars,
     enumerate_centres,
     lane_name,
     look_of,
@@ -58,8 +57,7 @@ class Lanes:
         self._theme = theme
         self._scores = ScrollingImage(len(self.event_labels), view_s)
         self._bars = {
-            name: empty_bars()
-            for name in (*STATES, "preview", "gap", "selected", "what_if", "chip", "stripe")
+            name: Bars() for name in (*STATES, "preview", "gap", "selected", "what_if", "chip", "stripe")
         }
         self._gap_texts = [pg.TextItem(anchor=(0.5, 0.5)) for _ in range(MOST_GAP_TEXTS)]
         self._dress_plot()
@@ -189,7 +187,7 @@ class Lanes:
     def _lane_of(self, one: LaneItem | Guess | Heard) -> int:
         return self.event_labels.index(one.event_label)
 
-    def _bars_of(self, chosen: Sequence[LaneItem | Guess]) -> Bars:
+    def _spans_of(self, chosen: Sequence[LaneItem | Guess]) -> Spans:
         spans = np.array([(one.onset_sample, one.offset_sample) for one in chosen]).reshape(-1, 2)
         onsets, offsets = spans.T / self._sample_rate
         return (
@@ -200,23 +198,22 @@ class Lanes:
 
     def _draw_items(self) -> None:
         for state in STATES:
-            bars = self._bars_of([item for item in self.items if item.state == state])
-            draw_bars(self._bars[state], bars, HEIGHT, self._looks(bars[2], state))
+            spans = self._spans_of([item for item in self.items if item.state == state])
+            draw_bars(self._bars[state], spans, HEIGHT, self._looks(spans[2], state))
         self._draw_selected()
 
-    def _looks(self, lanes: NDArray[np.intp], state: str) -> dict[str, Any]:
+    def _looks(self, lanes: NDArray[np.intp], state: str) -> list[Look]:
         colours = list(label_colours(self.event_labels, self._theme.is_dark).values())
-        looks = [look_of(state, colours[lane], self._theme) for lane in lanes]
-        return {"pens": [pen for pen, _ in looks], "brushes": [brush for _, brush in looks]}
+        return [look_of(state, colours[lane], self._theme) for lane in lanes]
 
     def _draw_selected(self) -> None:
-        bars = self._bars_of([item for item in self.items if item.id == self._selected_id])
+        spans = self._spans_of([item for item in self.items if item.id == self._selected_id])
         pen = outline(self._theme.text, 2, Qt.PenStyle.DashLine)
-        draw_bars(self._bars["selected"], bars, SELECTED_HEIGHT, {"pen": pen, "brush": QBrush()})
+        draw_bars(self._bars["selected"], spans, SELECTED_HEIGHT, [(pen, QBrush())])
 
     def _draw_guesses(self) -> None:
-        bars = self._bars_of(self._guesses)
-        draw_bars(self._bars["preview"], bars, PREVIEW_HEIGHT, self._looks(bars[2], "preview"))
+        spans = self._spans_of(self._guesses)
+        draw_bars(self._bars["preview"], spans, PREVIEW_HEIGHT, self._looks(spans[2], "preview"))
 
     def _draw_what_if(self) -> None:
         spans_s = (
@@ -224,8 +221,8 @@ class Lanes:
         )
         lanes = np.array(list(map(self._lane_of, self._what_if)), np.intp)
         pen, brush = look_of("what_if", "", self._theme)
-        looks = {"pen": pen, "brush": brush}
-        draw_bars(self._bars["what_if"], (spans_s[:, 0], spans_s[:, 1], lanes), WHAT_IF_HEIGHT, looks)
+        spans = spans_s[:, 0], spans_s[:, 1], lanes
+        draw_bars(self._bars["what_if"], spans, WHAT_IF_HEIGHT, [(pen, brush)])
 
     def _gap_spans(self) -> list[tuple[float, float]]:
         rate = self._sample_rate
@@ -233,11 +230,9 @@ class Lanes:
 
     def _draw_gaps(self) -> None:
         pen, brush = look_of("gap", self._theme.gap, self._theme)
-        spans = np.array(self._gap_spans()).reshape(-1, 2)
-        heights = np.full(len(spans), float(len(self.event_labels)))
-        self._bars["gap"].setOpts(
-            x0=spans[:, 0], x1=spans[:, 1], y0=0 * heights, y1=heights, pen=pen, brush=brush
-        )
+        height = len(self.event_labels)
+        rects = [QRectF(onset_s, 0, offset_s - onset_s, height) for onset_s, offset_s in self._gap_spans()]
+        self._bars["gap"].show_bars(rects, [(pen, brush)] * len(rects))
 
     def _place_gap_texts(self, now_s: float) -> None:
         begin_s = now_s - self._view_s
@@ -259,12 +254,12 @@ class Lanes:
             QBrush(QColor(colours[lane])) if self.event_labels[lane] in self._enabled else QBrush()
             for lane in lanes
         ]
-        looks = {"pens": [outline(colour, 1) for colour in colours], "brushes": brushes}
+        looks = [(outline(colour, 1), brush) for colour, brush in zip(colours, brushes, strict=True)]
         draw_bars(self._bars["chip"], (onsets, onsets + 0.006 * self._view_s, lanes), HEIGHT, looks)
 
     def _draw_stripes(self) -> None:
         """Every other lane a little lighter or darker, so that the eye finds its name."""
         lanes = np.arange(0, len(self.event_labels), 2)
-        bars = np.full(len(lanes), -self._view_s), np.zeros(len(lanes)), lanes
+        spans = np.full(len(lanes), -self._view_s), np.zeros(len(lanes)), lanes
         pen, brush = QPen(Qt.PenStyle.NoPen), QBrush(QColor(self._theme.window))
-        draw_bars(self._bars["stripe"], bars, 1.0, {"pen": pen, "brush": brush})
+        draw_bars(self._bars["stripe"], spans, 1.0, [(pen, brush)])

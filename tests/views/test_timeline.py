@@ -53,7 +53,7 @@ def board_with_scores() -> Board:
 
 def drawn(bars) -> list[tuple[float, float]]:
     """Onset and offset of every bar."""
-    return [] if bars.opts["x0"] is None else list(zip(bars.opts["x0"], bars.opts["x1"], strict=True))
+    return [(rect.left(), rect.right()) for rect in bars.rects]
 
 
 def colour_at(page: LivePage, time_s: float, lane: float) -> str:
