@@ -21,13 +21,13 @@ from edge_app.stream.live_run import LiveRun
 from edge_app.stream.microphone import MicrophoneSource
 from edge_app.stream.snapshot import Snapshot
 from edge_app.stream.sources import FileSource, Source
-from edge_app.views.choices import Choices
-from edge_app.views.first_run import Check
-from edge_app.views.live_area import enabled_labels
+from edge_app.views.live.live_area import enabled_labels
+from edge_app.views.live.stored_run import StoredRun
 from edge_app.views.main_window import MainWindow
 from edge_app.views.pages import Services
+from edge_app.views.settings.choices import Choices
+from edge_app.views.settings.first_run import Check
 from edge_app.views.source_picker import SourceChoice, SourceLister, choice_in, microphones
-from edge_app.views.stored_run import StoredRun
 from edge_app.views.theme import ThemeChoice
 
 INTERRUPT_LOOK_MS = 200

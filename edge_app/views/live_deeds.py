@@ -18,9 +18,9 @@ from edge_app.store.records import Review
 from edge_app.stream.board import Board
 from edge_app.stream.snapshot import LaneItem
 from edge_app.views.background import Background, Report
-from edge_app.views.clip_player import Play, play_sound, read_clip
-from edge_app.views.live_table import LiveTable
-from edge_app.views.timeline import NO_FRAMES
+from edge_app.views.history.clip_player import Play, play_sound, read_clip
+from edge_app.views.live.live_table import LiveTable
+from edge_app.views.timeline.timeline import NO_FRAMES
 
 AROUND_S = 0.5
 """Sound played before and after an event, in seconds."""

@@ -13,18 +13,18 @@ from edge_app.store.settings import AppSettings
 from edge_app.stream.board import Board
 from edge_app.stream.live_run import LiveRun
 from edge_app.stream.snapshot import Snapshot
-from edge_app.views.choices import Choices
 from edge_app.views.closing import Closing
 from edge_app.views.deeds import Place, make_actions
 from edge_app.views.listening import Listening
-from edge_app.views.live_area import LiveArea, enabled_labels
-from edge_app.views.live_page import notice
+from edge_app.views.live.live_area import LiveArea, enabled_labels
+from edge_app.views.live.live_page import notice
+from edge_app.views.live.status import StatusRow
+from edge_app.views.live.stored_run import StoredRun
 from edge_app.views.notices import Notices
 from edge_app.views.pages import Services, make_pages
 from edge_app.views.palette import label_colours
+from edge_app.views.settings.choices import Choices
 from edge_app.views.source_picker import SourceLister, SourcePicker, choice_in, microphones
-from edge_app.views.status import StatusRow
-from edge_app.views.stored_run import StoredRun
 from edge_app.views.theme import ThemeChoice, apply_theme, chosen_theme, program_icon
 from edge_app.views.toolbar import DoingBar, ListeningBar
 from edge_app.views.window_deeds import WindowDeeds

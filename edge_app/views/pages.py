@@ -9,12 +9,12 @@ from PyQt6.QtWidgets import QWidget
 from edge_app.core.bundle import BundleManifest
 from edge_app.core.detect import Detector
 from edge_app.store.settings import AppSettings
-from edge_app.views.batch_page import BatchPage
-from edge_app.views.choices import Choices
-from edge_app.views.echo import record_from
-from edge_app.views.first_run import Check, FirstRunPage
-from edge_app.views.history_page import HistoryPage
-from edge_app.views.settings_page import SettingsPage
+from edge_app.views.batch.batch_page import BatchPage
+from edge_app.views.history.history_page import HistoryPage
+from edge_app.views.settings.choices import Choices
+from edge_app.views.settings.echo import record_from
+from edge_app.views.settings.first_run import Check, FirstRunPage
+from edge_app.views.settings.settings_page import SettingsPage
 from edge_app.views.source_picker import SourceLister
 
 

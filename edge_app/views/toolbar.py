@@ -8,9 +8,9 @@ from PyQt6.QtWidgets import QComboBox, QLabel, QPushButton, QSizePolicy, QToolBa
 
 from edge_app.core.bundle import BundleManifest
 from edge_app.store.settings import AppSettings
-from edge_app.views.presets import PRESETS, Preset, preset_of, preset_words, with_preset
+from edge_app.views.live.status import ElidedLabel
+from edge_app.views.settings.presets import PRESETS, Preset, preset_of, preset_words, with_preset
 from edge_app.views.source_picker import SourcePicker
-from edge_app.views.status import ElidedLabel
 
 MODEL_WIDTH = 90
 

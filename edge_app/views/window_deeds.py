@@ -11,10 +11,10 @@ from PyQt6.QtCore import Qt, QTimer
 from PyQt6.QtWidgets import QMessageBox
 
 from edge_app.views.deeds import fill_menus, keys_text
-from edge_app.views.export_dialog import ExportDialog, ask_export
+from edge_app.views.history.past import load_export
 from edge_app.views.live_deeds import LiveDeeds
-from edge_app.views.past import load_export
-from edge_app.views.settings_words import choice_of, with_choice
+from edge_app.views.settings.settings_words import choice_of, with_choice
+from edge_app.views.tables.export_dialog import ExportDialog, ask_export
 from edge_app.views.theme import ThemeChoice
 
 if TYPE_CHECKING:

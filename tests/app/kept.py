@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edge_app.stream.board import Board
 from edge_app.stream.ring import SampleRing
-from edge_app.views.stored_run import StoredRun
+from edge_app.views.live.stored_run import StoredRun
 from tests.stream.fakes import EVENT_LABELS, bursts, fake_detector
 
 RATE = 16_000

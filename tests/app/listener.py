@@ -23,9 +23,9 @@ from edge_app.core.delay import algorithmic_delay
 from edge_app.stream.quiet import quiet_libraries
 from edge_app.stream.snapshot import LaneItem, Snapshot
 from edge_app.views.application import AppSetup, make_application, make_window
-from edge_app.views.event_table import EventTable
 from edge_app.views.main_window import MainWindow
 from edge_app.views.source_picker import SourceChoice
+from edge_app.views.tables.event_table import EventTable
 from tests.app.windows import banner_text, live_table
 
 

@@ -10,8 +10,8 @@ from PyQt6.QtCore import Qt, QTimer
 from pytestqt.qtbot import QtBot
 
 from edge_app.store.settings import LabelSettings
-from edge_app.views.event_rows import EventRow
 from edge_app.views.main_window import MainWindow
+from edge_app.views.tables.event_rows import EventRow
 from tests.app.probe import StallProbe
 from tests.app.windows import live_table
 from tests.views.live_windows import cut_recording, window_on

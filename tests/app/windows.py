@@ -1,7 +1,7 @@
 """What the tests ask of the window: its banner and its table."""
 
-from edge_app.views.event_table import EventTable
 from edge_app.views.main_window import MainWindow
+from edge_app.views.tables.event_table import EventTable
 
 
 def banner_text(window: MainWindow) -> str:

@@ -20,7 +20,7 @@ from edge_app.store.queries import EventFilter
 from edge_app.store.schema import StoreError
 from edge_app.stream.analysis import Decoding, shipped_decoding
 from edge_app.stream.board import Board
-from edge_app.views.stored_run import StoredRun
+from edge_app.views.live.stored_run import StoredRun
 from tests.sessions.heard import hear
 from tests.stream.fakes import EVENT_LABELS, ScriptedSource, bursts, cut, fake_detector
 

@@ -16,8 +16,8 @@ from edge_app.commands.detector import open_detector
 from edge_app.core.audio import read_blocks
 from edge_app.core.errors import BundleError
 from edge_app.scoring.recordings import Found
-from edge_app.views import batch_page
-from edge_app.views.batch_page import BatchPage
+from edge_app.views.batch import batch_page
+from edge_app.views.batch.batch_page import BatchPage
 
 DEMO = Path(edge_app.__file__).parent / "demo" / "soundscape.flac"
 

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from edge_app.store.settings import AppSettings, load_settings
-from edge_app.views.choices import Choices
+from edge_app.views.settings.choices import Choices
 
 
 def test_command_line_wins_and_is_not_saved(qtbot, tmp_path):

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from PyQt6.QtCore import QPersistentModelIndex, Qt
 from PyQt6.QtTest import QAbstractItemModelTester
 
-from edge_app.views.event_model import EventModel
-from edge_app.views.event_rows import EventRow, event_columns
-from edge_app.views.event_table import FILE_COLUMNS, LEAST_STRETCH, PAST_COLUMNS, EventTable
+from edge_app.views.tables.event_model import EventModel
+from edge_app.views.tables.event_rows import EventRow, event_columns
+from edge_app.views.tables.event_table import FILE_COLUMNS, LEAST_STRETCH, PAST_COLUMNS, EventTable
 
 LABELS = ("Cat", "Dog", "Running_water")
 MIDNIGHT = datetime(2026, 3, 1, tzinfo=UTC)

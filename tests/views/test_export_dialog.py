@@ -9,7 +9,7 @@ pytest.importorskip("PyQt6")
 from edge_app.core.errors import SedgeError
 from edge_app.formats.exchange import Export, ExportEvent, ExportGap, ExportScores
 from edge_app.formats.registry import EVENT_FORMATS, READERS, SUFFIXES
-from edge_app.views.export_dialog import ExportDialog
+from edge_app.views.tables.export_dialog import ExportDialog
 
 EXPORT = Export(
     [

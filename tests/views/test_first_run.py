@@ -8,7 +8,7 @@ from PyQt6.QtWidgets import QLabel
 
 from edge_app.commands.doctor import Check, all_checks, level_check
 from edge_app.core.errors import DeviceError, SedgeError
-from edge_app.views.first_run import FirstRunPage
+from edge_app.views.settings.first_run import FirstRunPage
 
 
 def look(qtbot, checks):

@@ -15,9 +15,9 @@ from edge_app.formats.json_file import read_json
 from edge_app.store.database import Store
 from edge_app.store.records import SessionFacts
 from edge_app.stream.messages import EventNews, GapNews
-from edge_app.views.clip_player import ClipPlayer
-from edge_app.views.event_table import PAST_COLUMNS
-from edge_app.views.history_page import HistoryPage
+from edge_app.views.history.clip_player import ClipPlayer
+from edge_app.views.history.history_page import HistoryPage
+from edge_app.views.tables.event_table import PAST_COLUMNS
 
 LABELS = ("Cat", "Dog")
 RATE = 16_000

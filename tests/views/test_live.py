@@ -10,7 +10,7 @@ from PyQt6.QtCore import Qt
 from edge_app.store.database import Store
 from edge_app.stream.messages import EventNews, GapNews, Summary
 from edge_app.stream.snapshot import Snapshot
-from edge_app.views import live_table
+from edge_app.views.live import live_table
 from edge_app.views.main_window import MainWindow
 from edge_app.views.theme import DARK, LIGHT
 from tests.views.live_windows import LoopProbe, cut_recording, window_on

@@ -15,11 +15,11 @@ from edge_app.store.database import Store
 from edge_app.stream.board import Board
 from edge_app.stream.sources import FileSource
 from edge_app.stream.what_if import what_if
-from edge_app.views.clip_picture import ClipPicture, read_image
-from edge_app.views.event_rows import EventRow
-from edge_app.views.history_page import HistoryPage
-from edge_app.views.past import load_events, load_past
-from edge_app.views.stored_run import StoredRun
+from edge_app.views.history.clip_picture import ClipPicture, read_image
+from edge_app.views.history.history_page import HistoryPage
+from edge_app.views.history.past import load_events, load_past
+from edge_app.views.live.stored_run import StoredRun
+from edge_app.views.tables.event_rows import EventRow
 from tests.views.live_windows import cut_recording
 
 PATIENCE_MS = 10_000

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from edge_app.core.bundle import load_bundle
 from edge_app.core.decode import LabelDecoding
 from edge_app.store.settings import AppSettings, LabelSettings
-from edge_app.views.presets import HIGHEST, LOWEST, PRESETS, preset_of, preset_words, with_preset
-from edge_app.views.settings_words import with_decoding
+from edge_app.views.settings.presets import HIGHEST, LOWEST, PRESETS, preset_of, preset_words, with_preset
+from edge_app.views.settings.settings_words import with_decoding
 
 MANIFEST = load_bundle().manifest
 

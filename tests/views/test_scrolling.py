@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from edge_app.core.events import FRAME_S
 from edge_app.core.logmel import LogMelConfig, mel_filters
-from edge_app.views.spectrogram import MAX_COLUMNS, ScrollingImage, hz_text, mel_place
+from edge_app.views.timeline.spectrogram import MAX_COLUMNS, ScrollingImage, hz_text, mel_place
 
 
 def drawn(blocks, n_columns: int, stride: int, rows: int):

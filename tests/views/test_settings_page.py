@@ -14,9 +14,9 @@ from edge_app.core.decode import LabelDecoding
 from edge_app.core.delay import algorithmic_delay
 from edge_app.core.runtimes import RUNTIME_NAMES
 from edge_app.store.settings import AppSettings, LabelSettings, load_settings, save_settings
-from edge_app.views.label_grid import LabelChoice
-from edge_app.views.settings_page import SettingsPage
-from edge_app.views.settings_words import choice_of, delay_sentences, warnings, with_choice
+from edge_app.views.settings.label_grid import LabelChoice
+from edge_app.views.settings.settings_page import SettingsPage
+from edge_app.views.settings.settings_words import choice_of, delay_sentences, warnings, with_choice
 from edge_app.views.source_picker import SourceChoice
 
 MANIFEST = load_bundle().manifest

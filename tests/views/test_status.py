@@ -8,7 +8,7 @@ from edge_app.core.delay import algorithmic_delay
 from edge_app.stream.board import Board
 from edge_app.stream.messages import GapNews, Summary
 from edge_app.stream.stamps import Latency, Percentiles
-from edge_app.views.status import StatusRow, delay_text, health_text, worst_ms
+from edge_app.views.live.status import StatusRow, delay_text, health_text, worst_ms
 from tests.stream.fakes import EVENT_LABELS, fake_bundle
 
 RATE = 16_000

@@ -8,8 +8,8 @@ pytest.importorskip("PyQt6")
 from edge_app.formats.exchange import ExportGap, ExportMark
 from edge_app.formats.export_files import write_export
 from edge_app.formats.registry import EVENT_FORMATS, READERS
-from edge_app.views.event_rows import EventRow
-from edge_app.views.table_export import rows_export
+from edge_app.views.tables.event_rows import EventRow
+from edge_app.views.tables.table_export import rows_export
 
 ROWS = [
     EventRow(

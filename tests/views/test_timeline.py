@@ -17,9 +17,9 @@ from edge_app.stream.live_run import LiveRun
 from edge_app.stream.messages import EventNews, Summary
 from edge_app.stream.snapshot import Guess, LaneItem, Snapshot
 from edge_app.stream.what_if import Heard, WhatIf
-from edge_app.views.live_page import LivePage, notice
-from edge_app.views.score_curve import judged, thinned
+from edge_app.views.live.live_page import LivePage, notice
 from edge_app.views.theme import DARK, LIGHT
+from edge_app.views.timeline.score_curve import judged, thinned
 from tests.stream.fakes import EVENT_LABELS, ScriptedSource, fake_bundle, fake_detector
 
 RATE = 16_000

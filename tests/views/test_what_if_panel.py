@@ -12,11 +12,11 @@ from edge_app.formats.json_file import read_json, write_json
 from edge_app.sessions.differences import Difference
 from edge_app.stream.board import Board
 from edge_app.stream.what_if import Heard, NearMiss, what_if
-from edge_app.views.change_table import changes, tried_text
-from edge_app.views.live_what_if import LiveWhatIf
-from edge_app.views.near_miss_table import NearMissTable, merged
-from edge_app.views.what_if_panel import WhatIfPanel, with_threshold
-from edge_app.views.what_if_runner import Redecoder, WhatIfRunner
+from edge_app.views.history.change_table import changes, tried_text
+from edge_app.views.live.live_what_if import LiveWhatIf
+from edge_app.views.live.near_miss_table import NearMissTable, merged
+from edge_app.views.live.what_if_panel import WhatIfPanel, with_threshold
+from edge_app.views.live.what_if_runner import Redecoder, WhatIfRunner
 
 LABELS = ("Cat", "Dog")
 DECODING = {

@@ -1,0 +1,1 @@
+"""Recordings scored beside the window."""

@@ -1,0 +1,1 @@
+"""What was heard before: sessions, review, replay."""

@@ -1,0 +1,1 @@
+"""What is heard now: the live page, and what other thresholds would have made of it."""

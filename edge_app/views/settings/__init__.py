@@ -1,0 +1,1 @@
+"""What the user chooses, and the first look at what is there."""

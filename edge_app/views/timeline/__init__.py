@@ -1,0 +1,1 @@
+"""Spectrogram and lanes on one axis of time."""
