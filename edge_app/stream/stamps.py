@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-STAMPS = 1024  # a minute of blocks, and more events than any screen shows
+STAMPS = 1024  # a minute of blocks
+TOLD = 256  # events that may still wait to be painted; any older one has been, or never will be
 NEAR_S = 2.0  # further from a sample, losses that were not found at once would blur the estimate
 FIGURES = 512
 """Events over which the figures are taken."""
@@ -95,7 +96,7 @@ class Stamps:
                 self._told[event_id] = _Told(
                     event_label, onset_sample, self._guessed_s(event_label, onset_sample)
                 )
-            while len(self._told) > STAMPS:
+            while len(self._told) > TOLD:
                 self._told.popitem(last=False)
 
     def shown(self, event_id: int, state: str, mono_s: float) -> None:
