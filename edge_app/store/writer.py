@@ -33,6 +33,8 @@ ANCHOR_S = 10.0
 BATCH = 500
 """Items that are committed together."""
 CLOSE_S = 15.0
+KEPT_IDS = 1000
+"""Newest events whose ids can be asked for: more than a window lists of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +244,8 @@ class StoreWriter:
             with suppress(SedgeError):  # it is written all the same
                 if (found := store.event_id(session, news.id)) is not None:
                     self._event_ids[news.id] = found
+            while len(self._event_ids) > KEPT_IDS:
+                del self._event_ids[next(iter(self._event_ids))]
 
     def _write(self, store: Store, session: int, batch: list[_Item]) -> None:
         try:
