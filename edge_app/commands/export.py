@@ -71,11 +71,14 @@ def _told(format_name: str, written: Written, n_sessions: int) -> str:
     )
     if format_name not in EVENT_FORMATS:
         without = f"; {written.n_without} have no scores" if written.n_without else ""
-        return f"{place}: {written.n_frames} frames of {n_sessions - written.n_without} sessions{without}"
+        return f"{place}: {written.n_frames} frames of {_sessions(n_sessions - written.n_without)}{without}"
     left_out = f"; {written.n_left_out} left out, as {format_name} has no place for them"
-    return (
-        f"{place}: {written.n_events} events of {n_sessions} sessions{left_out if written.n_left_out else ''}"
-    )
+    left_out = left_out if written.n_left_out else ""
+    return f"{place}: {written.n_events} events of {_sessions(n_sessions)}{left_out}"
+
+
+def _sessions(count: int) -> str:
+    return "1 session" if count == 1 else f"{count} sessions"
 
 
 def _listed(store: Store) -> str:

@@ -80,11 +80,11 @@ def test_every_format_gives_the_events_back(format_name, kept, tmp_path, capsys)
     told = sorted((t["onset"], t["offset"], t["event_label"]) for t in news if t["type"] == "closed")
     err = capsys.readouterr().err
     if format_name == "raven":  # its rows need sound behind them, and a session has none
-        assert f"0 events of 1 sessions; {len(told)} left out" in err
+        assert f"0 events of 1 session; {len(told)} left out" in err
         return
     read = READERS[format_name](out)
     assert sorted((round(e.onset, 3), round(e.offset, 3), e.event_label) for e in read.events) == told
-    assert f"{out}: {len(told)} events of 1 sessions" in err
+    assert f"{out}: {len(told)} events of 1 session" in err
     assert [(gap.onset, gap.offset, gap.kind) for gap in read.gaps] == [(6.0, 6.5, "lost")]
 
 
@@ -92,7 +92,7 @@ def test_frame_scores_have_zeros_where_nothing_was_heard(kept, tmp_path, capsys)
     path, _ = kept
     out = tmp_path / "night.scores.tsv"
     assert run(1, "--store", path, "--format", "frame-scores", "--out", out) == 0
-    assert f"{out}: 600 frames of 1 sessions\n" in capsys.readouterr().err
+    assert f"{out}: 600 frames of 1 session\n" in capsys.readouterr().err
     labels, scores = read_frame_scores(out)
     assert labels == EVENT_LABELS
     assert scores.shape == (600, 3)
