@@ -66,14 +66,26 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "export.commands.export_check:main",
         "compare what every runtime here computes with what the bundle must give",
     ),
-    "bench-accuracy": ("benchmarks.accuracy:main", "score a validation set both ways: clip and live"),
-    "bench-latency": ("benchmarks.latency:main", "time a live step against recomputing the window"),
-    "bench-app": ("benchmarks.live_app:main", "measure the desktop app: cost, delay to the screen, stalls"),
-    "bench-throughput": ("benchmarks.throughput:main", "time the scoring of files and of a live stream"),
-    "bench-fused": ("benchmarks.fused:main", "time the fused graph in every precision, beside the baseline"),
-    "bench-memory": ("benchmarks.memory:main", "measure peak memory on long recordings"),
+    "bench-accuracy": (
+        "benchmarks.accuracy.accuracy:main",
+        "score a validation set both ways: clip and live",
+    ),
+    "bench-latency": ("benchmarks.latency.latency:main", "time a live step against recomputing the window"),
+    "bench-app": (
+        "benchmarks.app.live_app:main",
+        "measure the desktop app: cost, delay to the screen, stalls",
+    ),
+    "bench-throughput": (
+        "benchmarks.files.throughput:main",
+        "time the scoring of files and of a live stream",
+    ),
+    "bench-fused": (
+        "benchmarks.fused.fused:main",
+        "time the fused graph in every precision, beside the baseline",
+    ),
+    "bench-memory": ("benchmarks.files.memory:main", "measure peak memory on long recordings"),
     "bench-training": (
-        "benchmarks.training:main",
+        "benchmarks.training.training:main",
         "time training steps of each model, and what they spend outside the network",
     ),
 }

@@ -77,7 +77,6 @@ def test_what_is_played_appears_in_lanes_and_table_within_the_stated_latency(
     expected = in_the_cut()
     assert {event.event_label for event in expected} == {"Speech", "Blender", "Dog"}
     with microphone.playing(cut_recording(tmp_path / "heard.wav", BEGIN_S, END_S)):
-        window.until("item", event_label="Speech", state="provisional")
         window.until("row", event_label="Speech")
         window.until("row", event_label="Blender")
         window.until("row", event_label="Dog")
@@ -91,6 +90,8 @@ def test_what_is_played_appears_in_lanes_and_table_within_the_stated_latency(
 
     check_books(end)
     check_clock(end)
+    # not of each: on a busy machine an event may be confirmed before the window has drawn it as provisional
+    assert "provisional" in {item["state"] for item in window.told("item")}
     check_latency(window, record_property)
     check_times(window.told("row"), expected)
     check_picture(picture)

@@ -1,6 +1,6 @@
 """How much sound the resampler holds back."""
 
-from benchmarks.delay import resampler_delay_ms
+from benchmarks.latency.delay import resampler_delay_ms
 
 
 def test_resampler_holds_back_little_and_nothing_where_it_is_not_needed():

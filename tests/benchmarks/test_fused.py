@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import fused_gpu
 from benchmarks.arithmetic import MatrixProduct, count_flop
-from benchmarks.baseline import export_baseline
-from benchmarks.fused import window_features
-from benchmarks.fused_gpu import best_batch, runtime_speeds, torch_speeds, with_parity
-from benchmarks.fused_graphs import (
+from benchmarks.fused import fused_gpu
+from benchmarks.fused.baseline import export_baseline
+from benchmarks.fused.fused import window_features
+from benchmarks.fused.fused_gpu import best_batch, runtime_speeds, torch_speeds, with_parity
+from benchmarks.fused.fused_graphs import (
     PRECISIONS,
     bundle_graphs,
     clip_call,
@@ -23,7 +23,7 @@ from benchmarks.fused_graphs import (
     step_call,
     untrained_pairs,
 )
-from benchmarks.fused_times import LEAST_ROUNDS, MOST_IN_A_TURN, by_turns
+from benchmarks.fused.fused_times import LEAST_ROUNDS, MOST_IN_A_TURN, by_turns
 from edge_app import cli
 from edge_app.core.bundle import Bundle, load_bundle
 from edge_app.core.parity import TOLERANCES, check_parity

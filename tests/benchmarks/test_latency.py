@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import latency
-from benchmarks.contest import Contest, compare
-from benchmarks.live_path import LAST_BLOCK, STAGES, WHOLE, Pace
+from benchmarks.latency import latency
+from benchmarks.latency.contest import Contest, compare
+from benchmarks.latency.live_path import LAST_BLOCK, STAGES, WHOLE, Pace
 from benchmarks.recording import soundscape
 from edge_app import cli
 from edge_app.core.bundle import load_bundle

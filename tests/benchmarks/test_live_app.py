@@ -8,8 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from benchmarks.app_report import lateness
-from benchmarks.live_app import BenchApp, check_args, main
+from benchmarks.app.app_report import lateness
+from benchmarks.app.live_app import BenchApp, check_args, main
 from benchmarks.thread_times import OTHER, TASKS, ThreadTimes, resident_bytes, thread_seconds
 from edge_app.core.delay import algorithmic_delay
 from edge_app.core.errors import SedgeError

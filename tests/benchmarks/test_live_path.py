@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.live_path import LAST_BLOCK, STAGES, WHOLE, LivePath, Pace, time_stages
+from benchmarks.latency.live_path import LAST_BLOCK, STAGES, WHOLE, LivePath, Pace, time_stages
 from edge_app.core.audio import MonoResampler
 from tests.stream.fakes import bursts, fake_detector
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from benchmarks import memory, peak
+from benchmarks.files import memory, peak
 from edge_app import cli
 from edge_app.core.errors import SedgeError
 

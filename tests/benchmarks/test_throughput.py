@@ -6,7 +6,7 @@ from statistics import median
 
 import pytest
 
-from benchmarks.throughput import one_core, throughput
+from benchmarks.files.throughput import one_core, throughput
 from edge_app import cli
 
 

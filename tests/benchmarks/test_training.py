@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import trainees
 from benchmarks.device_time import busy_s, lap_s
-from benchmarks.forecast import Hours, forecast, labelled_clips, labelling_hours, training_hours
-from benchmarks.trainees import seeds_of, soundscape_clips, stage_recipe, trainee
-from benchmarks.training import check_models
-from benchmarks.training_speed import Laps, speed_of
+from benchmarks.training import trainees
+from benchmarks.training.forecast import Hours, forecast, labelled_clips, labelling_hours, training_hours
+from benchmarks.training.trainees import seeds_of, soundscape_clips, stage_recipe, trainee
+from benchmarks.training.training import check_models
+from benchmarks.training.training_speed import Laps, speed_of
 from edge_app import cli
 from edge_app.core.errors import SedgeError
 from train.fitting.checkpoint import MODELS

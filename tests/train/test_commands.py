@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-import benchmarks.accuracy
+import benchmarks.accuracy.accuracy
 from edge_app.core.bundle import Bundle, BundleManifest, Graph, HopFrames, Parity, ReceptiveField
 from edge_app.core.decode import LabelDecoding
 from edge_app.core.detect import Detector
@@ -100,7 +100,7 @@ def scored(monkeypatch: pytest.MonkeyPatch, bundle: Bundle) -> Bundle:
     def scores(detector, clips):
         return noisy(clips.reference, {"clip": 1.5, "live": 2.0}[detector.context])
 
-    for module in (tune_decoding, benchmarks.accuracy):
+    for module in (tune_decoding, benchmarks.accuracy.accuracy):
         monkeypatch.setattr(module, "load_bundle", lambda _: bundle)
         monkeypatch.setattr(module, "OnnxRuntime", SilentRuntime)
         monkeypatch.setattr(module, "score_clips", scores)
@@ -258,14 +258,14 @@ def test_tune_decoding_rewrites_the_manifest(folder: Path, scored: Bundle, halve
 
 
 def test_bench_accuracy_sets_clip_and_live_side_by_side(folder: Path, scored: Bundle, tmp_path: Path) -> None:
-    assert benchmarks.accuracy.main([str(folder), "--out", str(tmp_path / "accuracy.json")]) == 0
+    assert benchmarks.accuracy.accuracy.main([str(folder), "--out", str(tmp_path / "accuracy.json")]) == 0
     report = json.loads((tmp_path / "accuracy.json").read_text())
     clip, live = report["contexts"]["clip"], report["contexts"]["live"]
     assert clip["cross_tuned"]["event_f1_macro"] > clip["shipped"]["event_f1_macro"]
     assert set(live["cross_tuned"]["event_f1_per_class"]) == set(LABELS)
     assert (clip["hop_frames"], live["hop_frames"]) == (None, 25)
     with pytest.raises(SedgeError, match="context: expected some of clip, live, found 'disc'"):
-        benchmarks.accuracy.main([str(folder), "--context", "disc"])
+        benchmarks.accuracy.accuracy.main([str(folder), "--context", "disc"])
 
 
 def test_every_clip_is_scored_from_its_audio(folder: Path, bundle: Bundle) -> None:

@@ -10,9 +10,9 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.contest import Comparison, Contest, compare, seconds_of
-from benchmarks.delay import resampler_delay_ms
-from benchmarks.live_path import LivePath, Pace, time_stages
+from benchmarks.latency.contest import Comparison, Contest, compare, seconds_of
+from benchmarks.latency.delay import resampler_delay_ms
+from benchmarks.latency.live_path import LivePath, Pace, time_stages
 from benchmarks.recording import soundscape
 from benchmarks.report import (
     Machine,

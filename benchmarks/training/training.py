@@ -14,7 +14,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.forecast import (
+from benchmarks.report import Machine, check_positive, report_console, say, this_machine, write_report
+from benchmarks.training.forecast import (
     LABELLING,
     Forecast,
     Hours,
@@ -23,9 +24,8 @@ from benchmarks.forecast import (
     labelling_hours,
     training_hours,
 )
-from benchmarks.report import Machine, check_positive, report_console, say, this_machine, write_report
-from benchmarks.trainees import seeds_of, soundscape_clips, stage_recipe
-from benchmarks.training_speed import WARM_UP_STEPS, LabellingSpeed, ModelSpeed, Spread, model_speed
+from benchmarks.training.trainees import seeds_of, soundscape_clips, stage_recipe
+from benchmarks.training.training_speed import WARM_UP_STEPS, LabellingSpeed, ModelSpeed, Spread, model_speed
 from edge_app.core.errors import EXIT_DONE, SedgeError
 from edge_app.core.labels import DESED_LABELS
 from train.data.waveforms import N_SAMPLES

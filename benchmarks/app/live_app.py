@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from benchmarks.app_report import AppReport, lateness, show
+from benchmarks.app.app_report import AppReport, lateness, show
 from benchmarks.recording import write_long_recording
 from benchmarks.report import check_positive, report_console, this_machine, timing, write_report
 from edge_app.commands.app import AppArgs, check_installation, setup_of
@@ -24,7 +24,7 @@ from edge_app.core.errors import EXIT_DONE, SedgeError
 from edge_app.stream.quiet import quiet_libraries
 
 if TYPE_CHECKING:
-    from benchmarks.app_session import Observed
+    from benchmarks.app.app_session import Observed
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 WARM_UP_S = 2.0
@@ -100,7 +100,7 @@ def measure(args: BenchApp) -> AppReport:
         write_long_recording(recording, args.seconds)
         app_args = dataclasses.replace(_app_args(args, Path(folder)), source=str(recording), theme="dark")
         setup = dataclasses.replace(setup_of(app_args), asks_to_close=False)
-        from benchmarks.app_session import watch_app
+        from benchmarks.app.app_session import watch_app
 
         observed = watch_app(setup, WARM_UP_S, args.screenshot)
     return report_of(args, setup.manifest, observed, start_s)
@@ -111,7 +111,7 @@ def seconds_to_window(args: BenchApp, folder: Path) -> float:
     app_args = _app_args(args, folder)
     options = ["--settings", str(app_args.settings), "--store", str(app_args.store)]
     options += ["--bundle", str(args.bundle.resolve())] if args.bundle else []
-    command = [sys.executable, "-m", "benchmarks.app_start", *options]
+    command = [sys.executable, "-m", "benchmarks.app.app_start", *options]
     begin_s = time.monotonic()
     try:
         done = subprocess.run(

@@ -17,9 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.arithmetic import PRODUCT_SIZE, MatrixProduct
-from benchmarks.baseline import export_baseline
-from benchmarks.fused_gpu import NO_GPU, GpuSpeed, gpu_name, runtime_speeds, torch_speeds
-from benchmarks.fused_graphs import (
+from benchmarks.files.throughput import one_core
+from benchmarks.fused.baseline import export_baseline
+from benchmarks.fused.fused_gpu import NO_GPU, GpuSpeed, gpu_name, runtime_speeds, torch_speeds
+from benchmarks.fused.fused_graphs import (
     PRECISIONS,
     FusedGraph,
     Pair,
@@ -31,10 +32,9 @@ from benchmarks.fused_graphs import (
     trained_pairs,
     untrained_pairs,
 )
-from benchmarks.fused_times import CLIP, GroupSpeed, Speed, group_speed
+from benchmarks.fused.fused_times import CLIP, GroupSpeed, Speed, group_speed
 from benchmarks.recording import looped, soundscape
 from benchmarks.report import Machine, check_positive, report_console, say, this_machine, write_report
-from benchmarks.throughput import one_core
 from edge_app.core.bundle import Bundle, load_bundle
 from edge_app.core.errors import EXIT_DONE, SedgeError
 from edge_app.core.events import FRAME_S

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.live_path import Pace
+from benchmarks.latency.live_path import Pace
 from benchmarks.recording import looped
 from benchmarks.report import Timing, timing
 from edge_app.core.detect import Detector

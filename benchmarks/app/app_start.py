@@ -1,6 +1,6 @@
 """Opens the window of `sedge app` and prints the moment, by the monotonic clock, at which it was painted first.
 
-A process of its own, so that every import counts: `python -m benchmarks.app_start [--bundle DIR] ...`, with the
+A process of its own, so that every import counts: `python -m benchmarks.app.app_start [--bundle DIR] ...`, with the
 arguments of `sedge app`.
 """
 

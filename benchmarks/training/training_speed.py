@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from benchmarks.device_time import busy_s, lap_s
-from benchmarks.trainees import stage_recipe, trainee
+from benchmarks.training.trainees import stage_recipe, trainee
 from train.data.clips import ClipSet
 from train.fitting.batches import BatchMaker
 from train.fitting.device import check_compiler, choose_device, is_bfloat16, memory_errors_named

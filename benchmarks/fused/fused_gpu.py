@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.contest import Contest
-from benchmarks.fused_graphs import FusedGraph, clip_call, step_call
+from benchmarks.fused.fused_graphs import FusedGraph, clip_call, step_call
+from benchmarks.latency.contest import Contest
 from benchmarks.report import Timing, timing
 from edge_app.core.bundle import Bundle, BundleManifest
 from edge_app.core.detect import Detector

@@ -12,8 +12,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from benchmarks.arithmetic import MatrixProduct, count_flop
-from benchmarks.contest import Contest, seconds_of
-from benchmarks.fused_graphs import FusedGraph, clip_call, step_call
+from benchmarks.fused.fused_graphs import FusedGraph, clip_call, step_call
+from benchmarks.latency.contest import Contest, seconds_of
 from benchmarks.report import Timing, timing
 from edge_app.core.detect import Detector
 from edge_app.core.runtime import INPUT_NAMES, FusedInput

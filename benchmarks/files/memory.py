@@ -14,7 +14,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import peak
+from benchmarks.files import peak
 from benchmarks.recording import write_long_recording
 from benchmarks.report import Machine, check_positive, report_console, say, this_machine, write_report
 from edge_app.core.bundle import load_bundle
