@@ -15,7 +15,7 @@ FROZEN_INSTALLED := $(FROZEN_VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo setup test test-slow test-gpu test-frozen frozen lint format bench clean
+.PHONY: help demo setup test test-slow test-long test-gpu test-frozen frozen lint format bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -26,10 +26,13 @@ demo: $(DEVICE_INSTALLED) ## Hear it work: a bundled recording through the live 
 setup: $(INSTALLED) ## Make .venv with everything for training, export and development
 
 test: $(INSTALLED) ## Run the tests, without the slow ones
-	$(VENV)/bin/python -m pytest -m "not slow and not gpu" $(ARGS)
+	$(VENV)/bin/python -m pytest -m "not slow and not long and not gpu" $(ARGS)
 
 test-slow: $(INSTALLED) ## Run the slow tests
 	$(VENV)/bin/python -m pytest -m "slow and not gpu" $(ARGS)
+
+test-long: $(INSTALLED) ## Run the tests that take minutes each: hours of sound, thousands of files
+	$(VENV)/bin/python -m pytest -m "long and not gpu" $(ARGS)
 
 test-gpu: $(INSTALLED) ## Run the tests that need an NVIDIA GPU (TensorRT with them: pip install '.[gpu]')
 	SEDGE_REQUIRE_GPU=1 $(VENV)/bin/python -m pytest -m gpu $(ARGS)
@@ -74,7 +77,7 @@ $(INSTALLED): pyproject.toml
 	$(CHECK_PYTHON)
 	@echo "Installing the development environment into $(VENV) (about 6 GB, some minutes)"
 	@test -e $@ || $(PYTHON) -m venv --clear $(VENV)
-	$(VENV)/bin/python $(PIP_INSTALL) --editable '.[train,export,dev]'
+	$(VENV)/bin/python $(PIP_INSTALL) --editable '.[dev]'
 	@touch $@
 
 # --no-compile: byte code of all dependencies would take a quarter of their space again.

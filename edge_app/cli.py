@@ -101,7 +101,7 @@ GROUPS = {
 INSTALL_HINTS = {
     "train": "pip install -e '.[train]'",
     "export": "pip install -e '.[export]'",
-    "benchmarks": "pip install -e '.[train,export]'",
+    "benchmarks": "pip install -e '.[bench]'",
 }
 
 

@@ -20,16 +20,16 @@ MOST_LINES = 400
 
 # What a package may import besides the standard library and itself.
 ALLOWED_IMPORTS = {
-    # `edge_app` itself is the version; cuda and tensorrt are imported where they are used
+    # `edge_app` itself is the version; av, cuda and tensorrt are imported where they are used
     "edge_app/core": {
         *("numpy", "onnxruntime", "pydantic", "pydantic_core", "soundfile", "soxr", "edge_app"),
-        *("cuda", "tensorrt", "tensorrt_lean"),
+        *("av", "cuda", "tensorrt", "tensorrt_lean"),
     },
     "edge_app/stream": {"numpy", "sounddevice", "soundfile", "soxr", "edge_app.core"},
-    "edge_app/formats": {"numpy", "edge_app.core"},
+    "edge_app/formats": {"numpy", "pyarrow", "edge_app.core"},
     "edge_app/store": {"platformdirs", "numpy", "pydantic", "soundfile", "edge_app.core", "edge_app.formats"},
     "edge_app/actions": {"edge_app", "edge_app.core"},
-    "edge_app/scoring": {"numpy", "edge_app", "edge_app.core", "edge_app.formats"},
+    "edge_app/scoring": {"numpy", "pebble", "ray", "edge_app", "edge_app.core", "edge_app.formats"},
     "edge_app/sessions": {
         *("numpy", "pydantic", "soundfile", "edge_app"),
         *("edge_app.core", "edge_app.formats", "edge_app.store", "edge_app.stream"),

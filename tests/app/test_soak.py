@@ -18,7 +18,7 @@ WARM_S = 3600.0
 MOST_MB_AN_HOUR = 1.0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_two_hours_at_twenty_times_real_time_take_no_more_memory(tmp_path: Path, record_property) -> None:
     words = [sys.executable, "-m", "tests.app.soak", "--seconds", str(3600 * HOURS), "--speed", str(SPEED)]
