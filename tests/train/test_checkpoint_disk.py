@@ -23,6 +23,7 @@ LOOP = LoopSettings(
 )
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_no_checkpoint(smoke_copy: Path) -> None:
     run, log = smoke_copy / "smoke", smoke_copy / "log.txt"
     words = ["train", "smoke", "--runs", str(smoke_copy), "--threads", "1", "--until", "fbcrnn"]

@@ -70,6 +70,7 @@ def assert_same_model(run: Path, other: Path, name: str) -> None:
         assert (found[key] - tensor).abs().max() < 1e-5, f"{name}: {key}"
 
 
+@pytest.mark.slow
 def test_a_run_killed_in_every_stage_up_to_mlfl_has_the_same_models(smoke_runs: Path, tmp_path: Path) -> None:
     run = killed_again_and_again(tmp_path, EARLY, "--until", "mlfl")
     for name in ("baseline/1", "fbcrnn/1", "mlfl/1", "mlfl/2"):
