@@ -1,14 +1,16 @@
 """Signals to frame scores to events: the ladder that every command climbs.
 
 Two contexts. `live`: hop by hop, tags pooled over the trailing window, exactly as a microphone is heard.
-`clip`: whole windows of the tag's length, each with its own tags; the last window of a longer signal is
-pooled over the trailing window, so that a short rest has tags as good as the others.
+`clip`: as clips are scored in training. A signal of up to the tags' window (10 s) is scored at once. A longer one is
+scored in windows of that length, each with its own tags and the convolutions' real context: one starts every half a
+window, and the last ends where the signal ends. A frame's score is the mean over the windows that it lies in, two as
+a rule, and one to three within a window of either end.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +20,11 @@ from edge_app.core.bundle import Bundle
 from edge_app.core.decode import Decoder, Message, closed_events
 from edge_app.core.errors import SedgeError
 from edge_app.core.events import Event
-from edge_app.core.hops import HopGrid, HopScorer
+from edge_app.core.hops import HopGrid, HopScorer, ScoredHop
 from edge_app.core.logmel import StreamingLogMel
 from edge_app.core.runtime import Runtime
 from edge_app.core.runtimes import PassedOver, runtime_text
+from edge_app.core.windows import WindowGrid, WindowScorer
 
 Context = Literal["clip", "live"]
 
@@ -35,11 +38,26 @@ class FileDetection:
     duration_s: float
 
 
+class Scorer(Protocol):
+    """What scores one gapless stretch of log-mel frames that arrives in blocks of any size."""
+
+    @property
+    def frames_scored(self) -> int:
+        """Frames whose final scores have been given."""
+
+    def push(self, log_mel: NDArray[np.float32]) -> list[ScoredHop]:
+        """Take frames, shape (frame, mel); give what is now final, in order and without gaps."""
+
+    def finish(self) -> list[ScoredHop]:
+        """End the stretch: give the remaining scores."""
+
+
 class Detector:
     """A bundle, what runs it, and how a signal is cut.
 
-    `hop_frames` is for the `live` context; by default the bundle's own. Raises SedgeError where the bundle
-    does not allow it. `passed_over` are the faster runtimes that do not run.
+    `hop_frames` is for the `live` context; by default the bundle's own. `batch` is for `clip`: windows of a signal
+    that go through the graph in one call. Raises SedgeError where the bundle does not allow the hop or the batch is
+    not 1 or more. `passed_over` are the faster runtimes that do not run.
     """
 
     def __init__(
@@ -49,6 +67,7 @@ class Detector:
         context: Context = "clip",
         hop_frames: int | None = None,
         passed_over: tuple[PassedOver, ...] = (),
+        batch: int = 1,
     ) -> None:
         manifest = bundle.manifest
         self.bundle = bundle
@@ -60,11 +79,9 @@ class Detector:
             raise SedgeError(
                 f"hop: expected one of {list(manifest.hop_frames.allowed)} frames, found {self.hop_frames}"
             )
-        fields = manifest.receptive_field_frames
-        window = manifest.tag_window_frames
-        whole = HopGrid(window, window, fields.tag_cnn, pool_ahead=0)
-        live = HopGrid(self.hop_frames, window, fields.tag_cnn, pool_ahead=fields.tag_cnn - fields.mlfl)
-        self._grid = whole if context == "clip" else live
+        if batch < 1:
+            raise SedgeError(f"batch: expected 1 window or more, found {batch}")
+        self.batch = batch
 
     @property
     def event_labels(self) -> tuple[str, ...]:
@@ -76,9 +93,25 @@ class Detector:
         """What runs and why nothing faster, in words."""
         return runtime_text(self.runtime.name, self.passed_over)
 
-    def scorer(self) -> HopScorer:
+    def scorer(self) -> Scorer:
         """A scorer for one gapless stretch of log-mel frames."""
-        return HopScorer(self.runtime, self._grid)
+        return self._window_scorer() if self.context == "clip" else self._hop_scorer()
+
+    def _window_scorer(self) -> WindowScorer:
+        manifest, window = self.bundle.manifest, self.bundle.manifest.tag_window_frames
+        grid = WindowGrid(
+            window=window,
+            stride=max(1, window // 2),
+            context=manifest.receptive_field_frames.tag_cnn,
+            members=len(manifest.members),
+            labels=len(self.event_labels),
+        )
+        return WindowScorer(self.runtime, grid, self.batch)
+
+    def _hop_scorer(self) -> HopScorer:
+        window, fields = self.bundle.manifest.tag_window_frames, self.bundle.manifest.receptive_field_frames
+        grid = HopGrid(self.hop_frames, window, fields.tag_cnn, pool_ahead=fields.tag_cnn - fields.mlfl)
+        return HopScorer(self.runtime, grid)
 
     def features(self) -> StreamingLogMel:
         """The features of one gapless stretch of samples."""

@@ -101,6 +101,48 @@ def test_clips_in_one_batch_have_the_scores_and_events_of_each_alone() -> None:
         ]
 
 
+@given(st.integers(2, 6), st.integers(501, 1500), st.integers(0, 500))
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_windows_in_one_call_have_the_scores_and_events_of_each_alone(
+    detectors, batch, n_frames, start
+) -> None:
+    alone = detectors["clip"]
+    together = Detector(alone.bundle, alone.runtime, "clip", batch=batch)
+    samples = waveform(40)[320 * start :][: 320 * n_frames]
+    expected, found = scores_of(alone, samples, []), scores_of(together, samples, [50_000] * 9)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    labels, decoding = alone.event_labels, alone.bundle.manifest.decoding
+    times = [
+        [(e.event_label, e.onset, e.offset) for e in decode(scores, labels, decoding)]
+        for scores in (found, expected)
+    ]
+    assert times[0] == times[1]
+
+
+def test_a_longer_signal_is_the_mean_of_windows_that_start_every_five_seconds(detectors) -> None:
+    samples = waveform(15)
+    frames, valid = np.pad(log_mel(samples), ((12, 12), (0, 0))), np.pad(np.ones(750, np.float32), 12)
+    pooled, empty = (
+        np.pad(np.ones((1, 500), np.float32), ((0, 0), (12, 12))),
+        np.zeros((1, 1, 0, 3), np.float32),
+    )
+    windows = []
+    for start in (0, 250):
+        fed = slice(start, start + 524)
+        call = FusedInput(frames[None, fed], valid[None, fed], pooled, empty, empty)
+        windows.append(detectors["clip"].runtime.run(call).scores[0, 12:-12])
+    first, second = windows
+    expected = np.concatenate([first[:250], (first[250:] + second[:250]) / 2, second[250:]])
+    assert np.array_equal(scores_of(detectors["clip"], samples, [9000] * 40), expected)
+    assert np.abs(first[250:] - second[:250]).max() > 1e-3
+
+
+@pytest.mark.parametrize("batch", [0, -1])
+def test_a_batch_of_no_windows_is_refused(detectors, batch) -> None:
+    with pytest.raises(SedgeError, match=rf"batch: expected 1 window or more, found {batch}"):
+        Detector(detectors["clip"].bundle, detectors["clip"].runtime, batch=batch)
+
+
 def test_contexts_differ_in_their_tags_only_where_they_must(detectors) -> None:
     live, clip = (scores_of(detectors[context], waveform(3), []) for context in ("live", "clip"))
     assert live.shape == clip.shape == (150, 3)
