@@ -8,11 +8,12 @@ from pathlib import Path
 from PyQt6.QtCore import Qt, pyqtSignal
 from PyQt6.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QToolButton, QWidget
 
+from edge_app.scoring.search import SUFFIXES
 from edge_app.store.settings import AppSettings
 from edge_app.stream.devices import full_name, input_devices
 from edge_app.views.background import Background, Report
 
-RECORDINGS = "*.wav *.flac *.ogg *.mp3"
+RECORDINGS = " ".join(f"*{suffix}" for suffix in SUFFIXES)
 
 
 @dataclass(frozen=True)
