@@ -36,7 +36,7 @@ class FileNews:
     error: str = ""
 
 
-class _Stopped(BaseException):
+class Stopped(BaseException):
     """Scoring was asked to stop within a recording."""
 
 
@@ -56,21 +56,21 @@ def score_recordings(
             return False
         tell(FileNews(filename, "working"))
         try:
-            tell(_news(detector, filename, path, tell, open_take, is_stopped))
-        except _Stopped:
+            tell(score_recording(detector, filename, path, tell, open_take, is_stopped))
+        except Stopped:
             return False
     return True
 
 
-def _news(
+def score_recording(
     detector: Detector,
     filename: str,
     path: Path,
     tell: Callable[[FileNews], None],
-    open_take: OpenTake,
-    is_stopped: Callable[[], bool],
+    open_take: OpenTake = lambda _: nullcontext(),
+    is_stopped: Callable[[], bool] = lambda: False,
 ) -> FileNews:
-    """Score one recording; what became of it."""
+    """Score one recording; what became of it, whatever went wrong. Raises Stopped where it is stopped within."""
     try:
         with open_take(filename) as take:
             watch = _Watch(filename, tell, take, is_stopped)
@@ -99,7 +99,7 @@ class _Watch:
 
     def __call__(self, raw: NDArray[np.float32], smoothed: NDArray[np.float32]) -> None:
         if self._is_stopped():
-            raise _Stopped
+            raise Stopped
         self._n_frames += len(raw)
         if self._take is not None:
             self._take(raw, smoothed)

@@ -56,6 +56,8 @@ class Progress:
     position: int
     done_s: float
     """Seconds of sound that are scored."""
+    length_s: float = 0.0
+    """Seconds that the recording claims to have; 0 where it does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,21 +3,10 @@
 import re
 import sys
 from pathlib import Path
-from typing import IO
+
+from edge_app.core.file_lock import lock_file
 
 _MIDDLE, _END = "-session-", ".lock"
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(handle: IO[bytes]) -> None:
-        msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    def _lock(handle: IO[bytes]) -> None:
-        # Not lockf: that one is shared by all of a process, and another store in this one must see the lock.
-        fcntl.flock(handle.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def locked_sessions(database: Path) -> list[int]:
@@ -34,7 +23,7 @@ class SessionLock:
         self._path = database.with_name(f"{database.name}{_MIDDLE}{session}{_END}")
         self._handle = self._path.open("ab")
         try:
-            _lock(self._handle)
+            lock_file(self._handle)  # of this handle: another store in this process must see it
         except BaseException:
             self._handle.close()
             raise
