@@ -12,7 +12,7 @@ from benchmarks.latency.live_path import Pace
 from benchmarks.recording import looped
 from benchmarks.report import Timing, timing
 from edge_app.core.detect import Detector
-from edge_app.core.runtime import FusedInput, FusedOutput
+from edge_app.core.runtime import FusedInput, FusedOutput, Runtime
 
 Result = TypeVar("Result")
 
@@ -35,12 +35,18 @@ class Comparison:
 
 
 class Contest:
-    """The live step and the recomputed window over the same features, shape (frame, mel), looped; steps in order."""
+    """The live step and the recomputed window over the same features, shape (frame, mel), looped; steps in order.
 
-    def __init__(self, detector: Detector, features: NDArray[np.float32]) -> None:
+    `window_runtime` runs the windows, where what runs the steps does not take them.
+    """
+
+    def __init__(
+        self, detector: Detector, features: NDArray[np.float32], window_runtime: Runtime | None = None
+    ) -> None:
         manifest = detector.bundle.manifest
         self.window_frames = manifest.tag_window_frames
         self._detector, self._features = detector, features
+        self._window_runtime = window_runtime or detector.runtime
         self._scorer = detector.scorer()
         self._end = manifest.receptive_field_frames.tag_cnn  # frames that the scorer has been given
         self._scorer.push(looped(features, 0, self._end))
@@ -61,10 +67,16 @@ class Contest:
 
     def window(self) -> Callable[[], FusedOutput]:
         """What recomputes that window: all of it real and pooled, without memory."""
-        frames = looped(self._features, self._end - self.window_frames, self._end)[None]
+        return self.clips(1)
+
+    def clips(self, batch: int) -> Callable[[], FusedOutput]:
+        """What scores so many whole windows in one call: the newest, and earlier ones half a window apart."""
+        ends = [self._end - each * self.window_frames // 2 for each in range(batch)]
+        frames = np.stack([looped(self._features, end - self.window_frames, end) for end in ends])
         every = np.ones(frames.shape[:2], np.float32)
-        call = FusedInput(frames, every, every, self._no_memory, self._no_memory)
-        return lambda: self._detector.runtime.run(call)
+        memory = np.repeat(self._no_memory, batch, axis=0)
+        call = FusedInput(frames, every, every, memory, memory)
+        return lambda: self._window_runtime.run(call)
 
 
 def compare(contest: Contest, n_pairs: int, pace: Pace | None = None) -> Comparison:

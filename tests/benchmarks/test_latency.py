@@ -1,20 +1,24 @@
-"""`sedge bench-latency`: what it compares, and that its figures agree with each other. Nothing here is timed."""
+"""`sedge bench-latency`: what it compares, and that its figures agree with each other."""
 
-import json
+import time
 
 import numpy as np
 import pytest
 
-from benchmarks.latency import latency
+from benchmarks.latency import latency, runtime_runs
 from benchmarks.latency.contest import Contest, compare
 from benchmarks.latency.live_path import LAST_BLOCK, STAGES, WHOLE, Pace
+from benchmarks.latency.runtime_runs import HopRuns, RuntimeRuns
+from benchmarks.machine_watch import MachineUse, MachineWatch
 from benchmarks.recording import soundscape
+from benchmarks.report import read_result
 from edge_app import cli
 from edge_app.core.bundle import load_bundle
 from edge_app.core.detect import Detector
 from edge_app.core.logmel import log_mel
 from edge_app.core.runtime import FusedInput, FusedOutput
 from edge_app.core.runtime_onnx import OnnxRuntime
+from edge_app.core.runtimes import RuntimeName
 from tests.stream.fakes import FakeRuntime, fake_detector
 
 
@@ -68,59 +72,151 @@ def test_window_is_scored_as_a_whole_clip(tiny_bundle, features):
     np.testing.assert_allclose(contest.window()().scores[0], expected, atol=1e-5)
 
 
+def no_wait(interval_s: float) -> Pace:
+    return Pace(interval_s, lambda: 0.0, lambda _: None)
+
+
+SHORT = (
+    "--seconds",
+    "1",
+    "--paced-seconds",
+    "0.5",
+    "--most-batch",
+    "2",
+    "--clip-calls",
+    "2",
+    "--runtime",
+    "cpu",
+)
+
+
 @pytest.fixture
-def report(tiny_bundle, tmp_path, monkeypatch, capsys):
-    """The figures and the output of a short run that does not sleep."""
-    monkeypatch.setattr(latency, "Pace", lambda interval_s: Pace(interval_s, lambda: 0.0, lambda _: None))
-    path = tmp_path / "latency.json"
-    words = [
-        "--bundle",
-        tiny_bundle,
-        "--hop-frames",
-        10,
-        "--seconds",
-        1,
-        "--paced-seconds",
-        0.5,
-        "--json",
-        path,
-    ]
-    assert cli.main(["bench-latency", *map(str, words)]) == 0
-    return json.loads(path.read_text()), capsys.readouterr().out
+def run(tiny_bundle, tmp_path, monkeypatch, capsys):
+    """Runs the command shortly and without sleeping: its exit code, its result and its output."""
+    monkeypatch.setattr(runtime_runs, "Pace", no_wait)
+
+    def command(*words: str):
+        path = tmp_path / "latency.json"
+        code = cli.main(["bench-latency", "--bundle", str(tiny_bundle), *SHORT, *words, "--json", str(path)])
+        return code, read_result(path), capsys.readouterr().out
+
+    return command
 
 
-def test_figures_agree(report):
-    figures, _ = report
-    assert figures["hop_frames"] == 10
-    assert figures["warm_up"]["steps"] == 50
-    for pair in figures["comparison"].values():
+def test_figures_agree(run):
+    code, result, _ = run("--hop-frames", "10", "25")
+    assert code == 0
+    assert result.benchmark == "latency"
+    assert result.settings["hops_frames"] == [10, 25]
+    (runtime,) = result.details["runtimes"]
+    assert runtime["name"] == "cpu"
+    assert runtime["warm_up"]["steps"] == 50
+    for pair in runtime["comparison"].values():
         assert pair["ratio_of_medians"] == pytest.approx(pair["window"]["p50_ms"] / pair["step"]["p50_ms"])
-    assert figures["comparison"]["hot"]["step"]["count"] == 5
-    assert figures["comparison"]["paced"]["step"]["count"] == 1
-    for stages in figures["stages"].values():
-        assert list(stages) == [*STAGES, WHOLE, LAST_BLOCK]
-        assert stages[LAST_BLOCK]["max_ms"] <= stages[WHOLE]["max_ms"]
-        assert max(stages[stage]["max_ms"] for stage in STAGES) <= stages[WHOLE]["max_ms"]
-    timings = [stages[name] for stages in figures["stages"].values() for name in stages]
-    timings += [pair[side] for pair in figures["comparison"].values() for side in ("step", "window")]
-    for each in timings:
-        assert 0 < each["p50_ms"] <= each["p95_ms"] <= each["p99_ms"] <= each["max_ms"]
+    assert runtime["comparison"]["hot"]["step"]["count"] == 5
+    assert runtime["comparison"]["paced"]["step"]["count"] == 1
+    assert [list(runtime["hops"]), list(runtime["clips"])] == [["10", "25"], ["1", "2"]]
+    timings = [*runtime["clips"].values()]
+    for hop, count in (("10", 5), ("25", 2)):
+        assert list(runtime["hops"][hop]) == ["hot", "paced"]
+        for paced in runtime["hops"][hop].values():
+            stages = paced["stages"]
+            assert list(stages) == [*STAGES, WHOLE, LAST_BLOCK]
+            assert stages[LAST_BLOCK]["max_ms"] <= stages[WHOLE]["max_ms"]
+            assert max(stages[stage]["max_ms"] for stage in STAGES) <= stages[WHOLE]["max_ms"]
+            assert 0 < paced["use"]["cpu_share"] < 64
+            assert paced["use"]["most_resident_mib"] > 20
+            timings += stages.values()
+        assert runtime["hops"][hop]["hot"]["stages"][WHOLE]["count"] == count
+    assert all(0 < each["p50_ms"] <= each["p95_ms"] <= each["p99_ms"] <= each["max_ms"] for each in timings)
 
 
-def test_output_tells_all_of_it(report):
-    figures, out = report
+def test_what_results_are_compared_by(run):
+    _, result, _ = run("--hop-frames", "10")
+    found = {figure.name: figure for figure in result.figures}
+    stages = result.details["runtimes"][0]["hops"]["10"]["paced"]["stages"]
+    for stage in (*STAGES, WHOLE, LAST_BLOCK):
+        figure = found[f"cpu / hop of 10 frames / paced / {stage}"]
+        assert (figure.unit, figure.better) == ("ms", "lower")
+        assert figure.value == pytest.approx(stages[stage]["p50_ms"])
+        assert figure.low <= figure.value <= figure.high
+    assert found["cpu / clip, 2 a call / each"].count == 2
+    assert found["cpu / load"].value > 0
+
+
+def test_output_tells_all_of_it(run):
+    _, result, out = run("--runtime", "all")
     rows = [f"{stage}, {name}" for stage in (*STAGES, WHOLE, LAST_BLOCK) for name in ("hot", "paced")]
+    rows += [f"{hop:g} s, {name}" for hop in (0.1, 0.2, 0.5, 1) for name in ("hot", "paced")]
     for words in (
         *rows,
         "live step, hot",
         "window of 500 frames, paced",
         "Warm-up",
-        "up to 200 ms",
+        "up to 500 ms",
         "Speech",
     ):
         assert words in out
-    assert f"{figures['comparison']['hot']['ratio_of_medians']:.2f}" in out
-    assert figures["machine"]["cpu"] in out
+    for passed_over in result.details["passed_over"]:
+        assert f"Not measured: {passed_over['name']}: {passed_over['reason']}" in out
+    names = {each["name"] for each in (*result.details["runtimes"], *result.details["passed_over"])}
+    assert names == {"cpu", "cuda", "onnx-tensorrt", "tensorrt"}
+    assert result.machine.cpu in out
+
+
+@pytest.mark.parametrize(("budget_ms", "code", "verdict"), [("0.001", 1, "missed"), ("60000", 0, "met")])
+def test_a_budget_decides_the_exit_code(run, budget_ms, code, verdict):
+    found, result, out = run("--hop-frames", "50", "--budget-ms", budget_ms)
+    assert found == code
+    assert f"Budget {verdict}: the live step of 50 frames, paced, on cpu" in out
+    p95_ms = result.details["runtimes"][0]["hops"]["50"]["paced"]["stages"][WHOLE]["p95_ms"]
+    assert result.details["budget"]["p95_ms"] == p95_ms
+
+
+def test_a_delay_of_20_ms_in_the_graph_shows_in_its_stage_and_in_the_whole(run, monkeypatch):
+    graph_run = OnnxRuntime.run
+
+    def slow_run(self: OnnxRuntime, call: FusedInput) -> FusedOutput:
+        time.sleep(0.02)
+        return graph_run(self, call)
+
+    monkeypatch.setattr(OnnxRuntime, "run", slow_run)
+    _, result, _ = run("--hop-frames", "25", "--seconds", "3", "--paced-seconds", "1.5")
+    for paced in result.details["runtimes"][0]["hops"]["25"].values():
+        spent_ms = {stage: timed["p50_ms"] for stage, timed in paced["stages"].items()}
+        assert min(spent_ms["inference"], spent_ms[WHOLE], spent_ms[LAST_BLOCK]) >= 20
+        assert max(spent_ms[stage] for stage in STAGES if stage != "inference") < 20
+
+
+def runs_of(name: RuntimeName, use: MachineUse) -> RuntimeRuns:
+    paced = {"paced": HopRuns({WHOLE: [0.01, 0.02]}, use)}
+    return RuntimeRuns(name, name, 0.1, 0.1, None, 20, hops={25: paced})
+
+
+def test_the_budget_is_held_against_what_the_program_would_choose():
+    use = MachineWatch().use()
+    cpu, onnx_tensorrt, cuda = (runs_of(name, use) for name in ("cpu", "onnx-tensorrt", "cuda"))
+    assert latency.budget_of([cpu, onnx_tensorrt, cuda], 5.0).runtime == "cuda"
+    assert latency.budget_of([cpu, onnx_tensorrt], 5.0).runtime == "cpu"
+    assert not latency.budget_of([cpu], 15.0).is_met
+    assert latency.budget_of([cpu], 19.6).is_met
+
+
+def test_batches_are_powers_of_two():
+    assert [runtime_runs.batches(most) for most in (1, 2, 5, 8)] == [[1], [1, 2], [1, 2, 4], [1, 2, 4, 8]]
+
+
+def test_clips_of_one_call_are_whole_windows_half_a_window_apart(tiny_bundle, features):
+    bundle = load_bundle(tiny_bundle)
+    runtime = OnnxRuntime(bundle)
+    contest = Contest(Detector(bundle, runtime, "live"), features)
+    for _ in range(30):
+        contest.step_s()
+    scores, end = contest.clips(2)().scores, 12 + 30 * 25
+    for clip, clip_end in zip(scores, (end, end - 250), strict=True):
+        scorer = Detector(bundle, runtime, "clip").scorer()
+        hops = scorer.push(features[clip_end - 500 : clip_end]) + scorer.finish()
+        np.testing.assert_allclose(clip, np.concatenate([hop.scores for hop in hops]), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +225,9 @@ def test_output_tells_all_of_it(report):
         (["--seconds", "0"], "--seconds: expected more than 0"),
         (["--paced-seconds", "nan"], "--paced-seconds: expected more than 0"),
         (["--hop-frames", "7"], "hop: expected one of"),
+        (["--hop-frames", "5", "5"], "--hop-frames: expected each once"),
+        (["--most-batch", "0"], "--most-batch: expected more than 0"),
+        (["--budget-ms", "-1"], "--budget-ms: expected more than 0"),
     ],
 )
 def test_wrong_use_is_told_in_one_line(words, message, tiny_bundle, capsys):
@@ -136,6 +235,13 @@ def test_wrong_use_is_told_in_one_line(words, message, tiny_bundle, capsys):
     error = capsys.readouterr().err
     assert error.startswith(f"sedge: {message}")
     assert error.count("\n") == 1
+
+
+def test_a_runtime_that_is_not_there_is_an_error_where_it_is_asked_for(tiny_bundle, capsys):
+    if runtime_runs.open_all(tiny_bundle, ["tensorrt"], None, 1)[0]:
+        pytest.skip("it is there")
+    assert cli.main(["bench-latency", "--bundle", str(tiny_bundle), "--runtime", "tensorrt"]) == 3
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_model_that_is_not_there_is_told_with_its_exit_code(tmp_path, capsys):
