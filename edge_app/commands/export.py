@@ -14,7 +14,7 @@ from edge_app.store.database import Store
 from edge_app.store.export import export_events
 from edge_app.store.places import database_path
 
-FormatName = Literal["desed", "csv", "json", "audacity", "raven", "rttm", "jsonl", "frame-scores"]
+FormatName = Literal["desed", "csv", "json", "audacity", "raven", "rttm", "jsonl", "parquet", "frame-scores"]
 _SHOWN = 10  # sessions that a message lists
 
 
@@ -35,7 +35,7 @@ class ExportArgs:
     format: FormatName = "csv"
     """desed: DESED's table of events. audacity: a label track. raven: a selection table. frame-scores: the score of
     every label in every frame, zeros where nothing was heard, of sessions whose scores were kept. json: everything but
-    these."""
+    these. parquet: typed columns (`pip install pyarrow`)."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """File to write."""
 

@@ -1,33 +1,50 @@
 """Label tracks of Audacity: onset, offset and text, without a header; one recording a file."""
 
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from edge_app.core.errors import SedgeError
-from edge_app.formats.exchange import Export, ExportEvent, tidy
+from edge_app.formats.exchange import Export, ExportEvent
+from edge_app.formats.growing_table import GrowingTable, write_once
 from edge_app.formats.rows import read_text, seconds
-from edge_app.formats.side_files import read_beside, write_beside
-from edge_app.formats.whole_file import write_whole
+from edge_app.formats.side_files import read_beside
 
 DECIMALS = 6
 _TEXT_WITH_SCORE = re.compile(r"(.+) (0\.\d\d|1\.00)", re.DOTALL)
 
 
-def write_audacity(path: str | Path, export: Export) -> int:
-    """Write the events of one recording, the score behind the label; returns how many events were left out.
+class LabelTrack(GrowingTable):
+    """The events of one recording, the score behind the label: there is no place for names of recordings."""
 
-    Raises SedgeError as `tidy` does, and for more than one file: a label track has no place for their names.
+    decimals = DECIMALS
+
+    def __init__(self, path: str | Path, about: Mapping[str, Any] | None = None) -> None:
+        super().__init__(path, about)
+        self._files: set[str] = set()
+
+    def kept(self, export: Export) -> Export:
+        """What goes in. Raises SedgeError, as for `tidy`, where a second recording comes."""
+        self._files.update(export.files)
+        if len(self._files) > 1:
+            raise SedgeError(
+                f"{self.path}: expected events of one recording, found {len(self._files)} recordings"
+            )
+        return super().kept(export)
+
+    def rows(self, kept: Export) -> Iterator[str]:
+        """A line for each event."""
+        for event in kept.events:
+            yield f"{event.onset:.6f}\t{event.offset:.6f}\t{event.event_label} {event.score:.2f}\n"
+
+
+def write_audacity(path: str | Path, export: Export) -> int:
+    """Write the events of one recording; returns how many events were left out.
+
+    Raises SedgeError as `tidy` does, and for more than one file.
     """
-    if len(export.files) > 1:
-        raise SedgeError(f"{path}: expected events of one recording, found {len(export.files)} recordings")
-    export, left_out = tidy(export, DECIMALS)
-    lines = [
-        f"{event.onset:.6f}\t{event.offset:.6f}\t{event.event_label} {event.score:.2f}\n"
-        for event in export.events
-    ]
-    write_beside(path, export)
-    write_whole(path, "".join(lines))
-    return left_out
+    return write_once(LabelTrack, path, export)
 
 
 def read_audacity(path: str | Path) -> Export:

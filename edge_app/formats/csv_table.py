@@ -2,15 +2,15 @@
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from edge_app.core.errors import SedgeError
-from edge_app.formats.exchange import Export, ExportEvent, tidy
+from edge_app.formats.exchange import Export, ExportEvent
+from edge_app.formats.growing_table import GrowingTable, write_once
 from edge_app.formats.json_file import utc_moment, utc_text
 from edge_app.formats.rows import number, read_rows, seconds
-from edge_app.formats.side_files import read_beside, write_beside
-from edge_app.formats.whole_file import write_whole
+from edge_app.formats.side_files import read_beside
 
 COLUMNS = (
     *("session_id", "event_id", "source", "file", "onset_s", "offset_s", "duration_s", "onset_utc", "label"),
@@ -19,19 +19,22 @@ COLUMNS = (
 DECIMALS = 6
 
 
-def write_csv(path: str | Path, export: Export) -> int:
-    """Write one row an event, times and scores with six decimals; returns how many events were left out.
+class CsvTable(GrowingTable):
+    """One row an event, times and scores with six decimals; notes and files without events have no place here."""
 
-    Notes and files without events have no place here. Raises SedgeError as `tidy` does.
-    """
-    export, left_out = tidy(export, DECIMALS)
-    text = io.StringIO(newline="")
-    table = csv.writer(text)
-    table.writerow(COLUMNS)
-    table.writerows(_row(event) for event in export.events)
-    write_beside(path, export)
-    write_whole(path, text.getvalue())
-    return left_out
+    decimals = DECIMALS
+    header = ",".join(COLUMNS) + "\r\n"
+
+    def rows(self, kept: Export) -> Iterator[str]:
+        """The rows of all events in one text."""
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows(map(_row, kept.events))
+        yield text.getvalue()
+
+
+def write_csv(path: str | Path, export: Export) -> int:
+    """Write one row an event; returns how many events were left out. Raises SedgeError as `tidy` does."""
+    return write_once(CsvTable, path, export)
 
 
 def read_csv(path: str | Path) -> Export:

@@ -4,34 +4,41 @@ Names with tabs, line breaks or backslashes are written escaped (`\\t`, `\\n`, `
 table stays one row a line. Reading also takes comma-separated tables and ones with further columns.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 from edge_app.core.errors import SedgeError
 from edge_app.core.events import Event
-from edge_app.formats.exchange import Export, ExportEvent, tidy
+from edge_app.formats.exchange import Export, ExportEvent
+from edge_app.formats.growing_table import GrowingTable, write_once
 from edge_app.formats.rows import escape, read_rows, seconds
-from edge_app.formats.side_files import beside, read_beside, remove, write_beside
-from edge_app.formats.whole_file import write_whole
+from edge_app.formats.side_files import beside, read_beside, remove
+from edge_app.formats.spool import Spool
+from edge_app.formats.whole_file import whole_file, write_whole
 
 EVENT_COLUMNS = ("filename", "onset", "offset", "event_label")
 DURATION_COLUMNS = ("filename", "duration")
 DURATIONS_SUFFIX = ".durations.tsv"
 DECIMALS = 3
+EVENT_HEADER = "\t".join(EVENT_COLUMNS) + "\n"
+DURATION_HEADER = "\t".join(DURATION_COLUMNS) + "\n"
 
 
 def write_events(path: str | Path, by_file: Mapping[str, Sequence[Event]]) -> None:
     """Write the events of files, sorted by onset, then label; a file without events has a row of its own."""
-    rows = ["\t".join(EVENT_COLUMNS)]
-    for filename, events in by_file.items():
-        name = escape(filename)
-        if not events:
-            rows.append(f"{name}\t\t\t")
-        rows += [
-            f"{name}\t{event.onset:.3f}\t{event.offset:.3f}\t{escape(event.event_label)}"
-            for event in sorted(events, key=_order)
-        ]
-    write_whole(path, "\n".join(rows) + "\n")
+    rows = (row for filename, events in by_file.items() for row in event_rows(filename, events))
+    write_whole(path, EVENT_HEADER + "".join(rows))
+
+
+def event_rows(filename: str, events: Sequence[Event]) -> Iterator[str]:
+    """The rows of a file's events as `write_events` writes them, each with its line break."""
+    name = escape(filename)
+    if not events:
+        yield f"{name}\t\t\t\n"
+    for event in sorted(events, key=_order):
+        yield f"{name}\t{event.onset:.3f}\t{event.offset:.3f}\t{escape(event.event_label)}\n"
 
 
 def read_events(path: str | Path, instants: bool = False) -> dict[str, list[Event]]:
@@ -50,8 +57,13 @@ def read_events(path: str | Path, instants: bool = False) -> dict[str, list[Even
 
 def write_durations(path: str | Path, durations: Mapping[str, float]) -> None:
     """Write the duration of each file in seconds."""
-    rows = [f"{escape(filename)}\t{duration:.3f}" for filename, duration in durations.items()]
-    write_whole(path, "\n".join(["\t".join(DURATION_COLUMNS), *rows]) + "\n")
+    rows = (duration_row(filename, duration) for filename, duration in durations.items())
+    write_whole(path, DURATION_HEADER + "".join(rows))
+
+
+def duration_row(filename: str, duration: float) -> str:
+    """The row of a file's duration in seconds, with its line break."""
+    return f"{escape(filename)}\t{duration:.3f}\n"
 
 
 def read_durations(path: str | Path) -> dict[str, float]:
@@ -66,23 +78,46 @@ def read_durations(path: str | Path) -> dict[str, float]:
     return durations
 
 
+class DesedTable(GrowingTable):
+    """Events, with durations beside them; a file without events has a row of its own."""
+
+    decimals = DECIMALS
+    header = EVENT_HEADER
+
+    @contextmanager
+    def opened(self) -> Iterator[Self]:
+        """Open for writing, as any table."""
+        with Spool(self.path) as self._durations, super().opened():
+            yield self
+
+    def rows(self, kept: Export) -> Iterator[str]:
+        """The rows of each file."""
+        by_file: dict[str, list[Event]] = {name: [] for name in kept.files}
+        for event in kept.events:
+            by_file[event.file].append(Event(event.onset, event.offset, event.event_label, event.score))
+        for name, duration in kept.durations.items():
+            self._durations.put(duration_row(name, duration))
+        for name, events in by_file.items():
+            yield from event_rows(name, events)
+
+    def finish(self) -> None:
+        """Write durations and the rest beside."""
+        super().finish()
+        place = beside(self.path, DURATIONS_SUFFIX)
+        if not self._durations.is_empty:
+            with whole_file(place) as handle:
+                handle.write(DURATION_HEADER.encode())
+                self._durations.copy_to(handle)
+        else:
+            remove(place)
+
+
 def write_desed(path: str | Path, export: Export) -> int:
     """Write the events of an export, with its durations beside them; returns how many events were left out.
 
-    A file without events has a row of its own. Raises SedgeError as `tidy` does.
+    Raises SedgeError as `tidy` does.
     """
-    export, left_out = tidy(export, DECIMALS)
-    by_file: dict[str, list[Event]] = {name: [] for name in export.files}
-    for event in export.events:
-        by_file[event.file].append(Event(event.onset, event.offset, event.event_label, event.score))
-    write_beside(path, export)
-    durations = beside(path, DURATIONS_SUFFIX)
-    if export.durations:
-        write_durations(durations, export.durations)
-    else:
-        remove(durations)
-    write_events(path, by_file)
-    return left_out
+    return write_once(DesedTable, path, export)
 
 
 def read_desed(path: str | Path) -> Export:

@@ -19,7 +19,8 @@ from edge_app.formats.whole_file import whole_file
 
 SCORE_DECIMALS = 5
 _FRAME_MS = round(1000 * FRAME_S)
-_MOST_ZEROS = 3000  # frames at once, so that a gap of a day needs no memory
+ZEROS_AT_ONCE = 3000
+"""Frames, so that a gap of a day needs no memory."""
 _TIME_TOLERANCE_S = 0.0006  # half of the last decimal written, and a little
 
 
@@ -125,12 +126,7 @@ class FrameScoreWriter:
         """Append frames, shape (frame, label), scores in 0...1. Raises ValueError for others."""
         if self._handle is None:
             raise ValueError("the writer is not open: use it in a with statement")
-        if scores.ndim != 2 or scores.shape[1] != len(self._event_labels):
-            raise ValueError(
-                f"scores: expected shape (frame, {len(self._event_labels)}), found {scores.shape}"
-            )
-        if len(scores) and not (scores.min() >= 0 and scores.max() <= 1):
-            raise ValueError("scores: expected numbers in 0...1, found others")
+        check_scores(scores, len(self._event_labels))
         self._handle.write(_table(self._frames, scores))
         self._frames += len(scores)
 
@@ -139,8 +135,16 @@ class FrameScoreWriter:
         if frame < self._frames:
             raise ValueError(f"frame {frame}: expected one from {self._frames}, the next to be written")
         while self._frames < frame:
-            n_frames = min(frame - self._frames, _MOST_ZEROS)
+            n_frames = min(frame - self._frames, ZEROS_AT_ONCE)
             self.write(np.zeros((n_frames, len(self._event_labels)), np.float32))
+
+
+def check_scores(scores: NDArray[np.float32], n_labels: int) -> None:
+    """Raise ValueError for what are no scores of shape (frame, label) in 0...1."""
+    if scores.ndim != 2 or scores.shape[1] != n_labels:
+        raise ValueError(f"scores: expected shape (frame, {n_labels}), found {scores.shape}")
+    if len(scores) and not (scores.min() >= 0 and scores.max() <= 1):
+        raise ValueError("scores: expected numbers in 0...1, found others")
 
 
 def _table(first_frame: int, scores: NDArray[np.float32]) -> bytes:

@@ -3,19 +3,22 @@
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, get_args, get_type_hints
+from typing import Any, Self, get_args, get_type_hints
 
 from edge_app.core.errors import SedgeError
-from edge_app.formats.exchange import Export, ExportEvent, ExportGap, ExportMark, tidy
+from edge_app.formats.exchange import Export, ExportEvent, ExportGap, ExportMark
+from edge_app.formats.growing_table import GrowingTable, write_once
 from edge_app.formats.side_files import read_object
-from edge_app.formats.whole_file import write_whole
+from edge_app.formats.spool import Spool
 
 SCHEMA = 1
 ABOUT_FIELDS = ("app", "model", "settings", "source", "sample_rate", "latency")
 _OWN_FIELDS = ("schema", "durations", "unrecorded", "recordings", "events", "gaps", "marks")
+_BRACKETS = {name: "{}" if name in ("durations", "recordings") else "[]" for name in _OWN_FIELDS[1:]}
 _TYPES: Mapping[type, Mapping[str, Any]] = {
     kind: get_type_hints(kind) for kind in (ExportEvent, ExportGap, ExportMark)
 }
@@ -31,33 +34,80 @@ _DEFAULTS: Mapping[type, Mapping[str, Any]] = {
 }
 
 
+class JsonFile(GrowingTable):
+    """Everything in full precision, in one object.
+
+    Its parts are put aside while it grows: durations come before events, and both come with each export.
+    Raises SedgeError, where it is opened, for an `about` that has a field of the format's own or is no JSON.
+    """
+
+    @contextmanager
+    def opened(self) -> Iterator[Self]:
+        """Open for writing, as any table."""
+        self._check_about()
+        with ExitStack() as stack:
+            self._parts = {name: stack.enter_context(Spool(self.path)) for name in _BRACKETS}
+            self._unrecorded: set[str] = set()
+            stack.enter_context(super().opened())
+            yield self
+
+    def append(self, kept: Export) -> None:
+        """Put the parts of an export aside."""
+        self._unrecorded |= kept.unrecorded
+        for name, by_file in (("durations", kept.durations), ("recordings", kept.recordings)):
+            for file, value in by_file.items():
+                self._put_aside(name, f"{json.dumps(file)}: {self._text(value)}")
+        for event in kept.events:
+            self._put_aside("events", self._text(_fields(event)))
+        for name, spans in (("gaps", kept.gaps), ("marks", kept.marks)):
+            for span in spans:
+                self._put_aside(name, self._text(dataclasses.asdict(span)))
+
+    def finish(self) -> None:
+        """Write the object."""
+        for name in sorted(self._unrecorded):
+            self._put_aside("unrecorded", json.dumps(name))
+        before = {name: self.about.get(name) for name in ABOUT_FIELDS if name != "latency"}
+        after = {name: value for name, value in self.about.items() if name not in ABOUT_FIELDS}
+        self.put("{")
+        self.put(",".join(self._entry(name, value) for name, value in {"schema": SCHEMA, **before}.items()))
+        for name, brackets in _BRACKETS.items():
+            self.put(f",\n  {json.dumps(name)}: {brackets[0]}")
+            part = self._parts[name]
+            part.copy_to(self.handle)
+            self.put(brackets[1] if part.is_empty else f"\n  {brackets[1]}")
+        for name, value in {"latency": self.about.get("latency"), **after}.items():
+            self.put("," + self._entry(name, value))
+        self.put("\n}\n")
+
+    def _check_about(self) -> None:
+        taken = sorted(set(_OWN_FIELDS) & set(self.about))
+        if taken:
+            raise SedgeError(
+                f"{self.path}: about: expected other fields than {list(_OWN_FIELDS)}, found {taken}"
+            )
+        self._text(self.about)
+
+    def _put_aside(self, name: str, text: str) -> None:
+        part = self._parts[name]
+        part.put(f"{'' if part.is_empty else ','}\n    {_indented(text, 4)}")
+
+    def _entry(self, name: str, value: object) -> str:
+        return f"\n  {json.dumps(name)}: {_indented(self._text(value), 2)}"
+
+    def _text(self, value: object) -> str:
+        try:
+            return json.dumps(value, indent=2, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise SedgeError(f"{self.path}: expected what JSON can hold, found: {error}") from error
+
+
 def write_json(path: str | Path, export: Export) -> int:
     """Write everything in full precision; returns how many events were left out.
 
     Raises SedgeError as `tidy` does, and where `about` has a field of the format's own or is no JSON.
     """
-    taken = sorted(set(_OWN_FIELDS) & set(export.about))
-    if taken:
-        raise SedgeError(f"{path}: about: expected other fields than {list(_OWN_FIELDS)}, found {taken}")
-    export, left_out = tidy(export)
-    document = {
-        "schema": SCHEMA,
-        **{name: export.about.get(name) for name in ABOUT_FIELDS if name != "latency"},
-        "durations": dict(export.durations),
-        "unrecorded": sorted(export.unrecorded),
-        "recordings": dict(export.recordings),
-        "events": [_fields(event) for event in export.events],
-        "gaps": [dataclasses.asdict(gap) for gap in export.gaps],
-        "marks": [dataclasses.asdict(mark) for mark in export.marks],
-        "latency": export.about.get("latency"),
-        **{name: value for name, value in export.about.items() if name not in ABOUT_FIELDS},
-    }
-    try:
-        text = json.dumps(document, indent=2, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise SedgeError(f"{path}: expected what JSON can hold, found: {error}") from error
-    write_whole(path, text + "\n")
-    return left_out
+    return write_once(JsonFile, path, export)
 
 
 def read_json(path: str | Path) -> Export:
@@ -90,6 +140,11 @@ def utc_moment(where: str, text: str) -> datetime:
     if moment is None or moment.tzinfo is None:
         raise SedgeError(f"{where}: onset_utc: expected ISO 8601 with a time zone, found {text!r}")
     return moment
+
+
+def _indented(text: str, width: int) -> str:
+    """JSON further to the right; a string in it has no line break."""
+    return text.replace("\n", "\n" + width * " ")
 
 
 def _fields(event: ExportEvent) -> dict[str, Any]:

@@ -1,27 +1,32 @@
 """JSON lines: one object an event, with its score."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from edge_app.core.errors import SedgeError
-from edge_app.formats.exchange import Export, ExportEvent, tidy
+from edge_app.formats.exchange import Export, ExportEvent
+from edge_app.formats.growing_table import GrowingTable, write_once
 from edge_app.formats.rows import read_text
-from edge_app.formats.side_files import read_beside, write_beside
-from edge_app.formats.whole_file import write_whole
+from edge_app.formats.side_files import read_beside
 
 DECIMALS = 6
 FIELDS = ("filename", "onset", "offset", "event_label", "score")
 
 
-def write_json_lines(path: str | Path, export: Export) -> int:
-    """Write one object an event, times and scores to six decimals; returns how many events were left out.
+class JsonLinesTable(GrowingTable):
+    """One object an event, times and scores to six decimals; files without events have no place here."""
 
-    Files without events have no place here. Raises SedgeError as `tidy` does.
-    """
-    export, left_out = tidy(export, DECIMALS)
-    write_beside(path, export)
-    write_whole(path, "".join(f"{_line(event)}\n" for event in export.events))
-    return left_out
+    decimals = DECIMALS
+
+    def rows(self, kept: Export) -> Iterator[str]:
+        """A line for each event."""
+        return (f"{_line(event)}\n" for event in kept.events)
+
+
+def write_json_lines(path: str | Path, export: Export) -> int:
+    """Write one object an event; returns how many events were left out. Raises SedgeError as `tidy` does."""
+    return write_once(JsonLinesTable, path, export)
 
 
 def read_json_lines(path: str | Path) -> Export:

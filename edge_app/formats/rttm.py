@@ -4,28 +4,33 @@ White space and % in names are written as in web addresses (%20), since a field 
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from edge_app.core.errors import SedgeError
-from edge_app.formats.exchange import Export, ExportEvent, tidy
+from edge_app.formats.exchange import Export, ExportEvent
+from edge_app.formats.growing_table import GrowingTable, write_once
 from edge_app.formats.rows import read_text, seconds
-from edge_app.formats.side_files import read_beside, write_beside
-from edge_app.formats.whole_file import write_whole
+from edge_app.formats.side_files import read_beside
 
 DECIMALS = 3
 N_FIELDS = 10
 
 
-def write_rttm(path: str | Path, export: Export) -> int:
-    """Write one line an event, without scores; returns how many events were left out.
+class RttmTable(GrowingTable):
+    """One line an event, without scores; files without events have no place here."""
 
-    Files without events have no place here. Raises SedgeError as `tidy` does.
-    """
-    export, left_out = tidy(export, DECIMALS)
-    write_beside(path, export)
-    write_whole(path, "".join(_line(event) for event in export.events))
-    return left_out
+    decimals = DECIMALS
+
+    def rows(self, kept: Export) -> Iterator[str]:
+        """A line for each event."""
+        return map(_line, kept.events)
+
+
+def write_rttm(path: str | Path, export: Export) -> int:
+    """Write one line an event; returns how many events were left out. Raises SedgeError as `tidy` does."""
+    return write_once(RttmTable, path, export)
 
 
 def read_rttm(path: str | Path) -> Export:

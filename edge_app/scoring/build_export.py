@@ -1,12 +1,13 @@
 """What was found in recordings as an export, for every format."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import edge_app
 from edge_app.core.detect import Detector, FileDetection
 from edge_app.formats.exchange import Export, ExportEvent, ExportScores
+from edge_app.scoring.facts import DetectorFacts
+from edge_app.scoring.journal_tables import Result
 
 
 def build_export(
@@ -16,48 +17,36 @@ def build_export(
     scores: Mapping[str, ExportScores] | None = None,
 ) -> Export:
     """An export of detections by filename; `recordings` says where each recording lies."""
-    events = [
-        event
+    results = [
+        Result(filename, recordings[filename], detection.duration_s, tuple(detection.events))
         for filename, detection in detections.items()
-        for event in _events(detector, filename, recordings[filename], detection)
     ]
+    kept = {filename: scores_of for filename, scores_of in (scores or {}).items() if filename in detections}
+    return replace(export_of(results, DetectorFacts.of(detector)), scores=kept)
+
+
+def export_of(results: Iterable[Result], facts: DetectorFacts) -> Export:
+    """An export of results, with what they were found with."""
+    results = list(results)
     return Export(
-        events,
-        durations={filename: detection.duration_s for filename, detection in detections.items()},
-        about=_about(detector),
-        recordings={filename: str(recordings[filename].absolute()) for filename in detections},
-        scores={filename: kept for filename, kept in (scores or {}).items() if filename in detections},
+        [event for result in results for event in _events(result, facts)],
+        durations={result.filename: result.duration_s for result in results},
+        about=facts.about(),
+        recordings={result.filename: str(result.path.absolute()) for result in results},
     )
 
 
-def _events(detector: Detector, filename: str, path: Path, detection: FileDetection) -> Iterator[ExportEvent]:
-    manifest = detector.bundle.manifest
-    for event in detection.events:
-        decoding = manifest.decoding[event.event_label]
+def _events(result: Result, facts: DetectorFacts) -> Iterator[ExportEvent]:
+    for event in result.events:
+        decoding = facts.decoding[event.event_label]
         yield ExportEvent(
-            source=str(path),
-            file=filename,
+            source=str(result.path),
+            file=result.filename,
             onset=event.onset,
             offset=event.offset,
             event_label=event.event_label,
             score=event.score,
-            model=manifest.name,
+            model=facts.bundle_name,
             threshold_on=decoding.threshold_on,
             threshold_off=decoding.off,
         )
-
-
-def _about(detector: Detector) -> dict[str, Any]:
-    manifest = detector.bundle.manifest
-    return {
-        "app": f"sedge {edge_app.__version__}",
-        "model": {"name": manifest.name, "graph_sha256": manifest.graph.sha256},
-        "settings": {
-            "runtime": detector.runtime.name,
-            "context": detector.context,
-            "hop_frames": detector.hop_frames if detector.context == "live" else None,
-            "decoding": {label: rules.model_dump() for label, rules in manifest.decoding.items()},
-        },
-        "source": "files",
-        "sample_rate": manifest.log_mel.sample_rate,
-    }

@@ -8,8 +8,16 @@ from hypothesis import strategies as st
 
 from edge_app.formats.exchange import Export, ExportEvent, ExportGap, ExportMark
 
-FILES = ("a.wav", "sub/b c.flac", "Küche 100%.ogg", "=sum,\"'.wav", "session 3", "caf\udce9.wav")
-LABELS = ("Dog", "Running_water", "Vacuum cleaner 2", "日本 0.5", "50% \x85off\u2028", 'a,"b"', " lead")
+FILES = (
+    "a.wav",
+    "sub/b c.flac",
+    "Küche 100%.ogg",
+    "=sum,\"'.wav",
+    "session 3",
+    "caf\udce9.wav",
+    "odd \ufffd.wav",
+)
+LABELS = ("Dog", "Running_water", "Vacuum cleaner 2", "日本 0.5", "50% off\u2028", 'a,"b"', " lead")
 MOMENTS = st.datetimes(
     datetime(2000, 1, 1),
     datetime(2100, 1, 1),
@@ -103,13 +111,14 @@ KEPT: Mapping[str, Callable[[ExportEvent], ExportEvent]] = {
     "raven": lambda event: _bare(event, 3, round(event.score, 4)),
     "rttm": lambda event: _bare(event, 3),
     "jsonl": lambda event: _bare(event, 6, round(event.score, 6)),
+    "parquet": lambda event: replace(event, onset_utc=event.onset_utc and event.onset_utc.astimezone(UTC)),
 }
 """What is left of an event after a format's own writer and reader."""
 
 
 def expected_events(export: Export, name: str) -> list[ExportEvent]:
     """Literally: clip each event, drop what has no length, keep what the format keeps, sort."""
-    decimals = {"desed": 3, "raven": 3, "rttm": 3, "json": 15}.get(name, 6)
+    decimals = {"desed": 3, "raven": 3, "rttm": 3, "json": 15, "parquet": 15}.get(name, 6)
     kept = []
     for event in export.events:
         duration = export.durations[event.file]

@@ -17,7 +17,7 @@ from tests.formats.exports import expected_events, exports
 
 FORMATS = EVENT_FORMATS
 DEMO = Path(__file__).parent.parent.parent / "edge_app" / "demo"
-once = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+once = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
 
 
 def sort_key(event: ExportEvent) -> str:

@@ -34,6 +34,20 @@ def test_a_pipe_is_not_taken_away_and_a_link_stays_one(tmp_path: Path) -> None:
     assert sorted(one.name for one in tmp_path.iterdir()) == ["link.txt", "pipe", "target.txt"]
 
 
+def test_two_of_one_process_may_write_files_with_names_alike(tmp_path: Path) -> None:
+    names = [f"{'a' * 45}{number}.txt" for number in range(2)]
+    with whole_file(tmp_path / names[0]) as first, whole_file(tmp_path / names[1]) as second:
+        first.write(b"first")
+        second.write(b"second")
+    assert [(tmp_path / name).read_text() for name in names] == ["first", "second"]
+
+
+def test_half_of_a_pair_is_told_in_words(tmp_path: Path) -> None:
+    with pytest.raises(SedgeError, match=r"a\.txt: expected text in Unicode, found '\\ud800'"):
+        write_whole(tmp_path / "a.txt", "odd \ud800 name")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_cannot_be_cleared_away_hides_no_other_failure(tmp_path: Path, monkeypatch) -> None:
     def refuse(*_arguments: object, **_options: object) -> None:
         raise PermissionError(13, "Permission denied")

@@ -22,7 +22,7 @@ from PyQt6.QtWidgets import (
 
 from edge_app.formats.exchange import Export
 from edge_app.formats.export_files import Written, write_export
-from edge_app.formats.registry import SUFFIXES, WRITERS
+from edge_app.formats.registry import SUFFIXES, WRITERS, is_at_hand
 from edge_app.views.background import Background, Report
 
 
@@ -124,9 +124,10 @@ class ExportDialog(QDialog):
             "audacity": self.tr("Audacity label track"),
             "raven": self.tr("Raven selection table"),
             "rttm": self.tr("RTTM"),
+            "parquet": self.tr("Parquet: typed columns, for data tools"),
             "frame-scores": self.tr("Frame scores TSV: every label in every 20 ms, without the events"),
         }
-        return {name: known.get(name, name) for name in (*known, *WRITERS) if name in WRITERS}
+        return {name: known.get(name, name) for name in (*known, *WRITERS) if name in WRITERS and is_at_hand(name)}
 
     def _offer_name(self) -> None:
         self.path.setText(str(self._folder / f"{self._stem}{SUFFIXES[self.format.currentData()]}"))
