@@ -1,25 +1,48 @@
-"""What every benchmark tells: percentiles of durations, the machine that gave them, and where the figures go."""
+"""What every benchmark tells: percentiles of durations, the machine that gave them, and figures to compare by."""
 
-import dataclasses
-import json
 import math
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
 
+from benchmarks.figures import (
+    RESULT_SCHEMA_VERSION,
+    Figure,
+    Result,
+    bundle_setting,
+    plain,
+    read_result,
+    read_results,
+    spread_figure,
+    write_result,
+    write_results,
+)
+from benchmarks.machine import Machine, machine_key, this_machine
 from edge_app.core.errors import SedgeError
-from edge_app.formats.whole_file import write_whole
-from train.machine import processor_name
 
-LIBRARIES = ("numpy", "onnxruntime", "soundfile", "soxr")
-THREAD_SETTINGS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")  # the first that is set counts
+__all__ = [
+    "RESULT_SCHEMA_VERSION",
+    "Figure",
+    "Machine",
+    "Result",
+    "Timing",
+    "bundle_setting",
+    "check_positive",
+    "machine_key",
+    "plain",
+    "read_result",
+    "read_results",
+    "report_console",
+    "say",
+    "spread_figure",
+    "this_machine",
+    "timing",
+    "write_result",
+    "write_results",
+]
+
 NARROWEST = 120  # columns that the widest table needs, where there is no terminal to ask
 
 
@@ -32,66 +55,33 @@ class Timing:
     p95_ms: float
     p99_ms: float
     max_ms: float
+    p5_ms: float | None = None
+    """None where it was not asked for."""
+
+    def figure(self, name: str) -> Figure:
+        """The median to compare by, with the 5th and the 95th percentile as its spread."""
+        low, high = (None, None) if self.p5_ms is None else (self.p5_ms, self.p95_ms)
+        return Figure(name, "ms", "lower", self.p50_ms, low, high, self.count)
+
+    def tail_figures(self, name: str) -> list[Figure]:
+        """The median, the 95th and the 99th percentile, each a figure of its own: `name / p50` and so on."""
+        tails = {"p95": self.p95_ms, "p99": self.p99_ms}
+        figures = [
+            Figure(f"{name} / {tail}", "ms", "lower", value, count=self.count)
+            for tail, value in tails.items()
+        ]
+        return [self.figure(f"{name} / p50"), *figures]
 
     def cells(self) -> list[str]:
         """The percentiles as text, for a row of a table."""
         return [f"{value:.2f}" for value in (self.p50_ms, self.p95_ms, self.p99_ms, self.max_ms)]
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What a figure was measured on."""
-
-    cpu: str
-    cores: int
-    """Logical processors of the machine."""
-    cores_usable: int
-    """Those that this process may use."""
-    system: str
-    python: str
-    libraries: dict[str, str]
-    """Version by name."""
-    graph_threads: int
-    """Threads that the model may use."""
-    blas_threads: str
-    """What the environment asks of NumPy's matrix products."""
-    load_average: float | None
-    """Processes that wanted to run in the last minute, when this was taken; None where the system does not say."""
-
-    @property
-    def text(self) -> str:
-        """One line."""
-        libraries = ", ".join(f"{name} {number}" for name, number in self.libraries.items())
-        load = "" if self.load_average is None else f", load average {self.load_average:.1f}"
-        return (
-            f"{self.cpu}, {self.cores_usable} of {self.cores} cores usable{load}; {self.system}, "
-            f"Python {self.python}, {libraries}; threads of the model: {self.graph_threads}, "
-            f"of NumPy's products: {self.blas_threads}"
-        )
-
-
 def timing(durations_s: Sequence[float]) -> Timing:
     """Percentiles of durations in seconds, at least one."""
     durations_ms = 1000 * np.asarray(durations_s)
-    p50, p95, p99 = (float(value) for value in np.percentile(durations_ms, (50, 95, 99)))
-    return Timing(len(durations_ms), p50, p95, p99, float(durations_ms.max()))
-
-
-def this_machine(graph_threads: int) -> Machine:
-    """The machine as it is now."""
-    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    settings = (f"{os.environ[name]} ({name})" for name in THREAD_SETTINGS if name in os.environ)
-    return Machine(
-        cpu=processor_name(),
-        cores=os.cpu_count() or 1,
-        cores_usable=len(usable),
-        system=f"{platform.system()} {platform.release()}",
-        python=platform.python_version(),
-        libraries={name: version(name) for name in LIBRARIES},
-        graph_threads=graph_threads,
-        blas_threads=next(settings, "not set"),
-        load_average=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-    )
+    p5, p50, p95, p99 = (float(value) for value in np.percentile(durations_ms, (5, 50, 95, 99)))
+    return Timing(len(durations_ms), p50, p95, p99, float(durations_ms.max()), p5)
 
 
 def check_positive(options: Mapping[str, float]) -> None:
@@ -99,12 +89,6 @@ def check_positive(options: Mapping[str, float]) -> None:
     for name, value in options.items():
         if not (value > 0 and math.isfinite(value)):
             raise SedgeError(f"--{name}: expected more than 0, found {value}")
-
-
-def write_report(path: Path | None, report: Any) -> None:
-    """Write a report (a dataclass) as JSON, where a path is given."""
-    if path is not None:
-        write_whole(path, json.dumps(dataclasses.asdict(report), indent=2, ensure_ascii=False) + "\n")
 
 
 def report_console() -> Console:

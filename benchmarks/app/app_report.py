@@ -1,14 +1,14 @@
 """The figures of `sedge bench-app`, and how they are printed."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.report import Machine, Timing, say
+from benchmarks.report import Figure, Machine, Timing, say, spread_figure
 from edge_app.core.delay import AlgorithmicDelay
 from edge_app.stream.stamps import Delay
 
@@ -32,6 +32,7 @@ class AppReport:
     """All figures of one run."""
 
     bundle: str
+    graph_sha256: str
     members: int
     runtime: str
     hop_frames: int
@@ -73,6 +74,24 @@ def lateness(delays: Sequence[Delay], state: str, computed: AlgorithmicDelay) ->
     p50_s, p95_s = (float(value) for value in np.percentile(seconds, (50, 95)))
     beyond_s = float(np.percentile(seconds - own_s, 95))
     return Lateness(len(chosen), p50_s, p95_s, float(seconds.max()), float(own_s.max()), beyond_s)
+
+
+def figures_of(report: AppReport) -> Iterator[Figure]:
+    """What runs of the app are compared by."""
+    if report.start_s:
+        yield spread_figure("start to a painted window", "s", "lower", report.start_s)
+    yield Figure("share of one core / whole process", "%", "lower", 100 * report.share_of_a_core_whole)
+    for name, share in report.share_of_a_core.items():
+        yield Figure(f"share of one core / thread {name}", "%", "lower", 100 * share)
+    yield from report.paint.tail_figures("painting the timeline")
+    yield from report.loop.tail_figures("turn of the event loop")
+    for name, late in (("first mark", report.first_mark), ("confirmed", report.confirmed)):
+        if late is not None:
+            for of, seconds in (("p50", late.p50_s), ("p95", late.p95_s)):
+                yield Figure(f"onset to screen / {name} / {of}", "s", "lower", seconds, count=late.count)
+    yield Figure("not analysed", "s", "lower", report.not_analysed_s)
+    if report.memory_mib is not None:
+        yield Figure("resident memory at the end", "MiB", "lower", report.memory_mib[1])
 
 
 def show(report: AppReport, console: Console) -> None:

@@ -13,9 +13,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from benchmarks.app.app_report import AppReport, lateness, show
+from benchmarks.app.app_report import AppReport, figures_of, lateness, show
 from benchmarks.recording import write_long_recording
-from benchmarks.report import check_positive, report_console, this_machine, timing, write_report
+from benchmarks.report import (
+    bundle_setting,
+    check_positive,
+    report_console,
+    this_machine,
+    timing,
+    write_result,
+)
 from edge_app.commands.app import AppArgs, check_installation, setup_of
 from edge_app.commands.detector import RuntimeOption
 from edge_app.core.bundle import BundleManifest
@@ -26,7 +33,7 @@ from edge_app.stream.quiet import quiet_libraries
 if TYPE_CHECKING:
     from benchmarks.app.app_session import Observed
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 WARM_UP_S = 2.0
 START_TIMEOUT_S = 120.0
 MIB = 2**20
@@ -70,7 +77,15 @@ def main(argv: Sequence[str]) -> int:
     check_installation()
     quiet_libraries()
     report = measure(args)
-    write_report(args.json, report)
+    settings = {
+        "bundle": bundle_setting(report.bundle, report.graph_sha256),
+        "runtime": report.runtime,
+        "hop_frames": report.hop_frames,
+        "seconds": args.seconds,
+        "threads": args.threads,
+        "platform": report.platform,
+    }
+    write_result(args.json, "app", report.machine, settings, figures_of(report), report)
     show(report, report_console())
     return EXIT_DONE
 
@@ -134,6 +149,7 @@ def report_of(
     before, after = observed.memory_before, observed.memory_after
     return AppReport(
         bundle=manifest.name,
+        graph_sha256=manifest.graph.sha256,
         members=len(manifest.members),
         runtime=summary.runtime,
         hop_frames=summary.hop_frames,

@@ -3,7 +3,7 @@
 import multiprocessing
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,16 @@ from benchmarks.fused.fused_graphs import (
 )
 from benchmarks.fused.fused_times import CLIP, GroupSpeed, Speed, group_speed
 from benchmarks.recording import looped, soundscape
-from benchmarks.report import Machine, check_positive, report_console, say, this_machine, write_report
+from benchmarks.report import (
+    Figure,
+    Machine,
+    bundle_setting,
+    check_positive,
+    report_console,
+    say,
+    this_machine,
+    write_result,
+)
 from edge_app.core.bundle import Bundle, load_bundle
 from edge_app.core.errors import EXIT_DONE, SedgeError
 from edge_app.core.events import FRAME_S
@@ -74,6 +83,7 @@ class FusedReport:
     """All figures of one run."""
 
     bundle: str
+    graph_sha256: str
     models: str
     """Which models the ensembles are made of."""
     core: int | None
@@ -95,7 +105,13 @@ def main(argv: Sequence[str]) -> int:
         raise SedgeError(f"--precisions: expected some of {', '.join(PRECISIONS)}, found none")
     report = measure(args)
     show(report, report_console())
-    write_report(args.json, report)
+    settings = {
+        "bundle": bundle_setting(report.bundle, report.graph_sha256),
+        "models": report.models,
+        "seconds": args.seconds,
+        "threads": 1,
+    }
+    write_result(args.json, "fused", report.machine, settings, figures_of(report), report)
     return EXIT_DONE
 
 
@@ -116,6 +132,7 @@ def measure(args: BenchFused) -> FusedReport:
         on_gpu = _on_gpu(args, bundle, groups[-1], features, engines) if gpu_name() else ()
     return FusedReport(
         bundle=bundle.manifest.name,
+        graph_sha256=bundle.manifest.graph.sha256,
         models=", ".join(map(str, args.runs)) or f"untrained, {args.preset} width",
         core=core,
         groups=speeds,
@@ -124,6 +141,22 @@ def measure(args: BenchFused) -> FusedReport:
         on_gpu=on_gpu,
         machine=this_machine(1),
     )
+
+
+def figures_of(report: FusedReport) -> Iterator[Figure]:
+    """What runs are compared by."""
+    for group in report.groups:
+        for graph in group.graphs:
+            name = f"{group.title} / {graph.precision}"
+            for work, speed in graph.works.items():
+                yield speed.time.figure(f"{name} / {work}")
+            yield Figure(f"{name} / clip beside the baseline", "times", "lower", graph.clip_by_baseline)
+        yield group.baseline.time.figure(f"{group.title} / baseline CRNN / clip")
+        yield Figure(f"{group.title} / matrix product", "GFLOP/s", "higher", group.product.gflop_per_s)
+    for each in report.on_gpu:
+        if each.step is not None and each.clips_per_s is not None:
+            yield each.step.figure(f"GPU / {each.way} / {each.precision} / step")
+            yield Figure(f"GPU / {each.way} / {each.precision} / clips", "1/s", "higher", each.clips_per_s)
 
 
 def window_features(bundle: Bundle) -> NDArray[np.float32]:

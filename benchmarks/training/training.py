@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,15 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.report import Machine, check_positive, report_console, say, this_machine, write_report
+from benchmarks.report import (
+    Figure,
+    Machine,
+    check_positive,
+    report_console,
+    say,
+    this_machine,
+    write_result,
+)
 from benchmarks.training.forecast import (
     LABELLING,
     Forecast,
@@ -86,7 +94,8 @@ def main(argv: Sequence[str]) -> int:
     check_positive({"steps": args.steps, "threads": args.threads})
     check_models(args.models)
     report = measure(args, read_recipe(find_recipe(args.recipe)))
-    write_report(args.json, report)
+    settings = {"recipe": report.recipe, "steps": args.steps, "threads": args.threads, "gpu": report.gpu}
+    write_result(args.json, "training", report.machine, settings, figures_of(report), report)
     show(report, report_console())
     return EXIT_DONE
 
@@ -130,6 +139,20 @@ def measure(args: BenchTraining, recipe: Recipe) -> TrainingReport:
         forecast=forecast(parts),
         machine=_machine(args.threads),
     )
+
+
+def figures_of(report: TrainingReport) -> Iterator[Figure]:
+    """What runs are compared by."""
+    for name, speed in report.models.items():
+        clips, step = speed.clips_per_s, speed.step_ms
+        yield Figure(f"{name} / clips", "1/s", "higher", clips.median, clips.min, clips.max, speed.steps)
+        yield Figure(f"{name} / step", "ms", "lower", step.median, step.min, step.max, speed.steps)
+        yield Figure(f"{name} / outside the network", "%", "lower", 100 * speed.outside_share)
+        if speed.peak_gpu_bytes is not None:
+            yield Figure(f"{name} / GPU memory", "GB", "lower", speed.peak_gpu_bytes / GIGABYTE)
+    if report.labelling is not None:
+        yield Figure("windowed detection / clips", "1/s", "higher", report.labelling.clips_per_s)
+    yield Figure("the recipe, of the models measured", "h", "lower", report.forecast.total_hours)
 
 
 def _loop(recipe: Recipe, name: str, threads: int) -> LoopSettings:

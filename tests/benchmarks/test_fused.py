@@ -1,6 +1,5 @@
 """`sedge bench-fused`: that it counts the arithmetic right, times what it says, and its figures agree."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from benchmarks.fused.fused_graphs import (
     untrained_pairs,
 )
 from benchmarks.fused.fused_times import LEAST_ROUNDS, MOST_IN_A_TURN, by_turns
+from benchmarks.report import Result, read_result
 from edge_app import cli
 from edge_app.core.bundle import Bundle, load_bundle
 from edge_app.core.parity import TOLERANCES, check_parity
@@ -168,10 +168,26 @@ def test_works_take_turns():
 
 
 def bench(tiny_bundle: Path, path: Path, *words: object) -> dict:
-    """The figures of a short run, as the command writes them."""
+    """The details of a short run, as the command writes them."""
     options = ["--bundle", tiny_bundle, "--seconds", 0.01, "--json", path, *words]
     assert cli.main(["bench-fused", *map(str, options)]) == 0
-    return json.loads(path.read_text())
+    result = read_result(path)
+    check_figures(result)
+    return result.details
+
+
+def check_figures(result: Result) -> None:
+    """The figures that runs are compared by are those of the details."""
+    figures = {figure.name: figure.value for figure in result.figures}
+    for group in result.details["groups"]:
+        for graph in group["graphs"]:
+            name = f"{group['title']} / {graph['precision']}"
+            for work, speed in graph["works"].items():
+                assert figures.pop(f"{name} / {work}") == speed["time"]["p50_ms"]
+            assert figures.pop(f"{name} / clip beside the baseline") == graph["clip_by_baseline"]
+        assert figures.pop(f"{group['title']} / matrix product") == group["product"]["gflop_per_s"]
+        assert figures.pop(f"{group['title']} / baseline CRNN / clip") == group["baseline"]["time"]["p50_ms"]
+    assert all(name.startswith("GPU / ") for name in figures)
 
 
 @pytest.fixture(scope="module")

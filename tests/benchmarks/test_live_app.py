@@ -1,6 +1,5 @@
 """The bench of the desktop app: its books of threads, its figures, and one short run in the real window."""
 
-import json
 import os
 import threading
 import time
@@ -10,6 +9,7 @@ import pytest
 
 from benchmarks.app.app_report import lateness
 from benchmarks.app.live_app import BenchApp, check_args, main
+from benchmarks.report import read_result
 from benchmarks.thread_times import OTHER, TASKS, ThreadTimes, resident_bytes, thread_seconds
 from edge_app.core.delay import algorithmic_delay
 from edge_app.core.errors import SedgeError
@@ -84,7 +84,11 @@ def test_the_real_window_is_measured(tmp_path, qapp, capsys, monkeypatch):
     report, picture = tmp_path / "app.json", tmp_path / "app.png"
     argv = ["--seconds", "6", "--hop-frames", "10", "--starts", "1", "--runtime", "cpu"]
     assert main([*argv, "--json", str(report), "--screenshot", str(picture)]) == 0
-    figures = json.loads(report.read_text())
+    result = read_result(report)
+    figures, compared = result.details, {figure.name: figure for figure in result.figures}
+    assert result.settings["hop_frames"] == 10
+    assert compared["painting the timeline / p50"].count == figures["paint"]["count"]
+    assert compared["start to a painted window"].value == figures["start_s"][0]
     assert figures["hop_frames"] == 10
     assert figures["paint"]["count"] > 20
     assert figures["loop"]["count"] > 100

@@ -2,9 +2,11 @@
 
 import json
 import math
-from dataclasses import dataclass
+import re
+from dataclasses import replace
 from importlib.metadata import version
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.recording import SAMPLE_RATE, looped, soundscape, write_long_recording
-from benchmarks.report import check_positive, report_console, this_machine, timing, write_report
+from benchmarks.report import (
+    Figure,
+    bundle_setting,
+    check_positive,
+    machine_key,
+    plain,
+    read_result,
+    read_results,
+    report_console,
+    spread_figure,
+    this_machine,
+    timing,
+    write_result,
+    write_results,
+)
 from edge_app.core.errors import SedgeError
 
 
@@ -49,16 +65,126 @@ def test_numbers_that_make_no_sense_are_refused(value):
         check_positive({"threads": 1, "seconds": value})
 
 
-def test_report_is_written_whole_where_a_path_is_given(tmp_path):
-    @dataclass(frozen=True)
-    class Report:
-        figure: float
-        stages: dict[str, float]
+@pytest.fixture
+def written(tmp_path):
+    """A result's file."""
+    path = tmp_path / "latency.json"
+    figures = [Figure("step", "ms", "lower", 1.5), spread_figure("clip", "x", "higher", [1.0, 2.0, 4.0])]
+    settings = {"threads": 1, "bundle": bundle_setting("default", "a" * 64), "folder": Path("a/b")}
+    details = {"stages": timing([0.001, 0.002]), "shape": np.zeros(2), "n": np.int64(3)}
+    write_result(path, "latency", this_machine(1), settings, figures, details)
+    return path
 
-    write_report(None, Report(1.0, {}))
-    write_report(tmp_path / "report.json", Report(1.5, {"decode": 0.5}))
-    assert json.loads((tmp_path / "report.json").read_text()) == {"figure": 1.5, "stages": {"decode": 0.5}}
-    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+
+def test_result_is_read_as_it_was_written(written):
+    result = read_result(written)
+    assert result.benchmark == "latency"
+    assert result.machine == replace(this_machine(1), load_average=result.machine.load_average)
+    assert result.settings["bundle"] == {"name": "default", "graph_sha256": "a" * 64}
+    assert result.settings["folder"] == "a/b"
+    assert result.figures[0] == Figure("step", "ms", "lower", 1.5)
+    clip = result.figures[1]
+    assert (clip.value, clip.low, clip.high, clip.count) == pytest.approx((2.0, 1.1, 3.8, 3))
+    assert result.details["stages"]["p50_ms"] == pytest.approx(1.5)
+    assert result.details["shape"] == [0, 0]
+    assert result.details["n"] == 3
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", result.measured_at)
+    assert [path.name for path in written.parent.iterdir()] == ["latency.json"]
+
+
+def test_several_results_are_one_file(written, tmp_path):
+    result = read_result(written)
+    write_results(tmp_path / "both.json", [result, replace(result, benchmark="live")])
+    assert read_results(tmp_path / "both.json") == [result, replace(result, benchmark="live")]
+    with pytest.raises(SedgeError, match="expected one result, found 2"):
+        read_result(tmp_path / "both.json")
+
+
+def test_result_without_a_path_is_given_and_not_written(tmp_path):
+    content = write_result(None, "live", this_machine(2), {}, [])
+    assert content["schema_version"] == 1
+    assert content["machine"]["graph_threads"] == 2
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema_version": 2}, "schema_version: expected 1 .*, found 2"),
+        ({"schema_version": None}, "schema_version: expected 1 .*, found None"),
+        ({"machine": {"cpu": "x"}}, "expected machine, settings and figures of a result, found: "),
+        ({"figures": [{"name": "x"}]}, "expected machine, settings and figures of a result, found: "),
+        (
+            {"figures": [{"name": "x", "unit": "s", "better": "lower", "value": "1"}]},
+            "figure x: expected finite",
+        ),
+        ({"settings": 3}, "expected machine, settings and figures"),
+        ({"results": 3}, "results: expected a list, found int"),
+        ({"results": [3]}, "schema_version: expected 1 .*, found int"),
+    ],
+)
+def test_what_is_no_result_is_told_in_one_line(change, message, written):
+    written.write_text(json.dumps(json.loads(written.read_text()) | change))
+    with pytest.raises(SedgeError, match=message) as caught:
+        read_result(written)
+    assert str(caught.value).startswith(f"{written}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "expected JSON"), ("[]", "schema_version"), ('{"schema_version": 1}', "missing benchmark")],
+)
+def test_file_that_is_no_result_at_all_is_told(text, message, written):
+    written.write_text(text)
+    with pytest.raises(SedgeError, match=message):
+        read_result(written)
+    with pytest.raises(SedgeError, match="cannot be read"):
+        read_result(written / "none")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"value": math.nan},
+        {"high": math.inf},
+        {"low": None},
+        {"low": 3.0, "high": 2.0},
+        {"better": "more"},
+    ],
+)
+def test_figure_that_cannot_be_compared_is_refused(fields):
+    good = {"name": "step", "unit": "ms", "better": "lower", "value": 1.0, "low": 0.5, "high": 2.0}
+    Figure(**good)
+    with pytest.raises(SedgeError, match="figure step: expected"):
+        Figure(**good | fields)
+
+
+def test_result_with_one_name_twice_or_no_json_is_refused(tmp_path):
+    figures = [Figure("step", "ms", "lower", 1.5)] * 2
+    with pytest.raises(SedgeError, match="found twice: step"):
+        write_result(None, "latency", this_machine(1), {}, figures)
+    with pytest.raises(SedgeError, match="expected a value that JSON has, found object"):
+        plain({"details": [object()]})
+    with pytest.raises(SedgeError, match="expected finite numbers"):
+        write_result(tmp_path / "a.json", "latency", this_machine(1), {}, [], {"value": math.nan})
+    assert not list(tmp_path.iterdir())
+
+
+def test_timing_gives_figures_with_its_own_spread():
+    times = timing([number / 1000 for number in range(101)])
+    p50, p95, p99 = times.tail_figures("step")
+    assert [figure.name for figure in (p50, p95, p99)] == ["step / p50", "step / p95", "step / p99"]
+    assert (p50.value, p50.low, p50.high, p50.count) == pytest.approx((50, 5, 95, 101))
+    assert (p95.value, p95.low, p99.value) == (pytest.approx(95), None, pytest.approx(99))
+
+
+def test_machines_are_named_by_what_makes_them_fast():
+    machine = replace(this_machine(1), cpu="Intel(R) Xeon(R) Gold 6248", cores_usable=2, gpu=None)
+    assert machine_key(machine) == "intel-r-xeon-r-gold-6248-2-cores"
+    with_gpu = replace(machine, gpu="NVIDIA H100 80GB")
+    assert machine_key(with_gpu) == "intel-r-xeon-r-gold-6248-2-cores-nvidia-h100-80gb"
+    assert "NVIDIA H100 80GB" in with_gpu.text
 
 
 def test_tables_are_not_squeezed_in_a_file(capsys):

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from benchmarks.device_time import busy_s, lap_s
+from benchmarks.report import read_result
 from benchmarks.training import trainees
 from benchmarks.training.forecast import Hours, forecast, labelled_clips, labelling_hours, training_hours
 from benchmarks.training.trainees import seeds_of, soundscape_clips, stage_recipe, trainee
@@ -191,12 +192,18 @@ def test_total_is_the_sum():
 
 
 def run(tmp_path, capsys, *words: str):
-    """JSON and output of a short run."""
+    """Details and output of a short run."""
     (tmp_path / "tiny.toml").write_text(RECIPE)
     path = tmp_path / "training.json"
     options = ["--steps", "1", "--threads", "1", "--json", str(path)]
     assert cli.main(["bench-training", str(tmp_path / "tiny.toml"), *options, *words]) == 0
-    return json.loads(path.read_text()), capsys.readouterr().out
+    result = read_result(path)
+    compared = {figure.name: figure for figure in result.figures}
+    for name, speed in result.details["models"].items():
+        clips, rate = compared[f"{name} / clips"], speed["clips_per_s"]
+        assert (clips.value, clips.low, clips.high) == (rate["median"], rate["min"], rate["max"])
+    assert result.settings["threads"] == 1
+    return result.details, capsys.readouterr().out
 
 
 def test_figures_agree(tmp_path, capsys):
