@@ -19,7 +19,7 @@ from edge_app.core.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, SedgeE
 EXIT_PIPE_CLOSED = 141
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "score": ("edge_app.commands.score:main", "find the events in files and folders"),
+    "score": ("edge_app.commands.score:main", "find the events in files, folders and archives"),
     "listen": (
         "edge_app.commands.listen:main",
         "find events as they happen, on a microphone, a file or a pipe",
@@ -53,7 +53,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "train.commands.tune_decoding:main",
         "choose thresholds and filters on a validation set",
     ),
-    "evaluate": ("train.commands.evaluate:main", "measure F-scores and PSDS of scored clips"),
+    "evaluate": (
+        "train.commands.evaluate:main",
+        "measure F-scores and PSDS of scored clips, or of a folder that score wrote",
+    ),
     "export-bundle": (
         "export.commands.export_bundle:main",
         "turn checkpoints into a bundle that a device runs",
@@ -70,7 +73,18 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "benchmarks.accuracy.accuracy:main",
         "score a validation set both ways: clip and live",
     ),
-    "bench-latency": ("benchmarks.latency.latency:main", "time a live step against recomputing the window"),
+    "bench": (
+        "benchmarks.comparing.bench:main",
+        "run every benchmark in short form, five minutes in all, into one file",
+    ),
+    "bench-latency": (
+        "benchmarks.latency.latency:main",
+        "time a live step on every runtime, stage by stage, and whole clips",
+    ),
+    "bench-live": (
+        "benchmarks.latency.live_latency:main",
+        "measure how long real sounds take to become events, and where the time goes",
+    ),
     "bench-app": (
         "benchmarks.app.live_app:main",
         "measure the desktop app: cost, delay to the screen, stalls",
@@ -84,6 +98,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "time the fused graph in every precision, beside the baseline",
     ),
     "bench-memory": ("benchmarks.files.memory:main", "measure peak memory on long recordings"),
+    "bench-peers": ("benchmarks.peers.command:main", "measure other programs on the same clips"),
+    "bench-compare": (
+        "benchmarks.comparing.compare:main",
+        "compare two files of results: ratios, with their spread",
+    ),
+    "bench-report": (
+        "benchmarks.comparing.report_command:main",
+        "make a page, and the README's table, from files of results",
+    ),
     "bench-training": (
         "benchmarks.training.training:main",
         "time training steps of each model, and what they spend outside the network",

@@ -1,5 +1,6 @@
 """The detector of a command, and the option that says what runs it."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,14 @@ import tyro
 from edge_app.core.bundle import load_bundle
 from edge_app.core.detect import Context, Detector
 from edge_app.core.errors import RuntimeUnavailable
-from edge_app.core.runtimes import RUNTIME_NAMES, RuntimeChoice, open_runtime
+from edge_app.core.runtimes import (
+    FASTER_THAN_CPU,
+    RUNTIME_NAMES,
+    PassedOver,
+    RuntimeChoice,
+    RuntimeName,
+    open_runtime,
+)
 from edge_app.store.places import engine_folder
 
 RuntimeOption = Annotated[
@@ -38,3 +46,11 @@ def open_detector(
     except RuntimeUnavailable as error:
         raise RuntimeUnavailable(f"--runtime {runtime}: {error}") from error
     return Detector(loaded, opened.runtime, context, hop_frames, opened.passed_over)
+
+
+def chosen_runtime(asked: RuntimeChoice, passed_over: Iterable[PassedOver]) -> RuntimeName:
+    """The name of the runtime that was opened: the one asked for, or what `auto` came to after those passed over."""
+    if asked != "auto":
+        return asked
+    left = {other.name for other in passed_over}
+    return next((name for name in FASTER_THAN_CPU if name not in left), "cpu")

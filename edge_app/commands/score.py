@@ -1,86 +1,54 @@
 """`sedge score`: the events of recordings, as tables."""
 
-import dataclasses
 import json
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from types import FrameType, TracebackType
+from typing import Self
 
-import numpy as np
 import tyro
-from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
 
-import edge_app
-from edge_app.commands.detector import RuntimeOption, open_detector
-from edge_app.commands.score_tables import write_tables
-from edge_app.core.detect import Context, Detector, FileDetection
+from edge_app.commands.detector import open_detector
+from edge_app.commands.score_args import ScoreArgs, check
+from edge_app.commands.score_progress import Display, Tally, say
+from edge_app.commands.score_truth import check_truth, print_figures
+from edge_app.commands.score_workers import make_workers, settings_of
+from edge_app.core.detect import Detector
 from edge_app.core.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, SedgeError
-from edge_app.formats.frame_scores import FrameScoreWriter
-from edge_app.formats.registry import EVENT_FORMATS
+from edge_app.formats.registry import SUFFIXES
 from edge_app.formats.whole_file import write_whole
-from edge_app.scoring.recordings import Found, collect, score_names
-from edge_app.scoring.run import FileNews, TakeScores, score_recordings
+from edge_app.scoring.batch import run_batch
+from edge_app.scoring.facts import DetectorFacts
+from edge_app.scoring.journal import Counts, Failure, Identity, Journal, has_run
+from edge_app.scoring.recordings import Found, collect
+from edge_app.scoring.summary import summary
+from edge_app.scoring.summary_page import write_summary_page
+from edge_app.scoring.tables import write_tables
+from edge_app.scoring.task import ScoreSettings
 
-SUMMARY_SCHEMA_VERSION = 1
+SUMMARY_FILE, PAGE_FILE, DURATIONS_FILE = "summary.json", "summary.html", "durations.tsv"
 
 
 @dataclass(frozen=True)
-class ScoreArgs:
-    """Find the sound events of recordings.
+class Run:
+    """A run that is under way or over."""
 
-    Writes into the folder OUT: events.tsv (filename, onset, offset, event_label; a row with empty fields for a
-    recording without events), durations.tsv, and summary.json. Recordings that fail are named, and the others
-    are done all the same. Exit status: 0 all done, 1 some failed, 2 wrong use, 3 no model or runtime.
-    """
+    args: ScoreArgs
+    facts: DetectorFacts
+    journal: Journal
+    unread: Mapping[str, str]
+    """Folders that could not be searched: what was wrong, by name."""
+    console: Console
 
-    paths: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATHS...")]
-    """Recordings (WAV, FLAC, OGG, MP3; any sample rate, channels and length), and folders to search for them,
-    sub-folders included. In the tables each is named by its path within the folder given."""
-    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
-    """Folder for the results; made if it is not there."""
-    bundle: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Model to use; without it, the one that comes with the program."""
-    format: Annotated[str, tyro.conf.arg(metavar=",".join(EVENT_FORMATS))] = "desed"
-    """Tables of events to write, separated by commas: desed is events.tsv; csv, json, rttm and jsonl (one object
-    an event) are events.csv and so on; raven is events.selections.txt; audacity is labels/, one track a recording."""
-    frame_scores: Literal["raw", "smoothed"] | None = None
-    """Write the score of every label in every frame of 20 ms as well, one table a recording, in scores/: as the
-    model gives them, or after the median filter that events are found with."""
-    context: Context = "clip"
-    """What the model hears at once. clip: windows of 10 s, each as a whole. live: hop by hop with the past 10 s,
-    as a microphone is heard, with the results that `sedge listen` gives."""
-    hop_frames: int | None = None
-    """Frames of 20 ms from one step to the next, with --context live; without it, the model's own."""
-    runtime: RuntimeOption = "auto"
-    threads: int = 1
-    """Threads that the model may use."""
-
-
-@dataclass
-class Results:
-    """What a run has found so far."""
-
-    detections: dict[str, FileDetection] = field(default_factory=dict)
-    """By filename."""
-    failures: dict[str, str] = field(default_factory=dict)
-    """What was wrong, by filename."""
-
-    @property
-    def audio_s(self) -> float:
-        """Seconds of sound in the recordings that are done."""
-        return sum(detection.duration_s for detection in self.detections.values())
+    def failures(self) -> Iterator[Failure]:
+        """All that failed: folders, then recordings."""
+        yield from (Failure(name, error) for name, error in self.unread.items())
+        yield from self.journal.failures()
 
 
 def main(argv: list[str]) -> int:
@@ -88,25 +56,21 @@ def main(argv: list[str]) -> int:
     if "" in argv:  # an unset variable in a script: as a path it would mean the current folder
         raise SedgeError("arguments: expected a path or a value each, found an empty one")
     args = tyro.cli(ScoreArgs, args=argv, prog="sedge score")
-    _check(args)
+    check(args)
+    if args.ground_truth is not None:
+        check_truth(args.ground_truth)
+    if not (args.resume or args.overwrite) and has_run(args.out):
+        raise SedgeError(
+            f"{args.out}: expected a folder without a run, found one that was begun: "
+            f"--resume goes on with it, --overwrite begins anew"
+        )
+    if args.ray is not None:  # its machines are not this one, and have no folder of results of their own
+        runtime = "cpu" if args.runtime == "auto" else args.runtime
+        args = replace(args, runtime=runtime, out=args.out.absolute())
     detector = open_detector(args.bundle, args.runtime, args.context, args.threads, args.hop_frames)
-    found = collect(args.paths)
+    found = collect(args.paths, args.manifest) if args.paths or args.manifest else None
     _make_writable(args.out)
-    return _run(args, detector, found)
-
-
-def _check(args: ScoreArgs) -> None:
-    """Raise SedgeError for settings that contradict each other."""
-    if not args.paths:
-        raise SedgeError("PATHS: expected recordings or folders, found none")
-    unknown = [name for name in args.format.split(",") if name not in EVENT_FORMATS]
-    if unknown:
-        raise SedgeError(f"--format: expected some of {', '.join(EVENT_FORMATS)}, found {unknown[0]!r}")
-    for name, number in (("--threads", args.threads), ("--hop-frames", args.hop_frames)):
-        if number is not None and number < 1:
-            raise SedgeError(f"{name}: expected at least 1, found {number}")
-    if args.hop_frames is not None and args.context != "live":
-        raise SedgeError(f"--hop-frames: expected --context live beside it, found {args.context}")
+    return _score(args, detector, found)
 
 
 def _make_writable(out: Path) -> None:
@@ -120,133 +84,131 @@ def _make_writable(out: Path) -> None:
         raise SedgeError(f"{out}: expected a folder that can be written, found: {error.strerror}") from error
 
 
-def _run(args: ScoreArgs, detector: Detector, found: Found) -> int:
-    results, console, started = Results(), Console(stderr=True), time.perf_counter()
-    interrupted = False
+def _score(args: ScoreArgs, detector: Detector, found: Found | None) -> int:
+    settings, console = settings_of(args, detector), Console(stderr=True)
+    with _open_journal(args, Identity.of(detector, settings), found) as journal:
+        unread = found.failures if found else {}
+        run = Run(args, DetectorFacts.of(detector), journal, unread, console)
+        for error in unread.values():
+            say(console, f"sedge: {error}")
+        started, before_s = time.perf_counter(), _seconds_before(args)
+        interrupted = not _work(run, settings, detector)
+        status = _finish(run, before_s + time.perf_counter() - started, interrupted)
+    if args.ground_truth is not None and not interrupted:
+        return status or print_figures(args.out, args.ground_truth)
+    return status
+
+
+def _seconds_before(args: ScoreArgs) -> float:
+    """Seconds that a run which goes on took before, by its summary; 0 where a crash left none."""
+    if not args.resume:
+        return 0.0
     try:
-        _score_all(args, detector, found, results, console)
-    except KeyboardInterrupt:
-        interrupted = True
-    finally:  # an error that nobody foresaw must not cost what is done
-        left = set(found.recordings) - set(results.detections) - set(results.failures)
-        results.failures |= dict.fromkeys(sorted(left), "expected to be scored, found the run interrupted")
-        wall_s = time.perf_counter() - started
-        summary = _summary(args, detector, results, wall_s)
-        write_whole(args.out / "summary.json", json.dumps(summary, indent=2) + "\n")
-        written = write_tables(args.out, args.format.split(","), detector, found, results.detections)
+        return float(json.loads((args.out / SUMMARY_FILE).read_text(encoding="utf-8"))["wall_s"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0
+
+
+def _open_journal(args: ScoreArgs, identity: Identity, found: Found | None) -> Journal:
+    """The journal of a new run, or of the one that goes on."""
+    if not args.resume:
+        recordings = found.recordings if found else {}
+        replaces = args.overwrite and has_run(args.out)
+        journal = Journal.create(args.out, identity, recordings, args.overwrite)
+        if replaces:
+            _remove_tables(args.out)
+        return journal
+    journal = Journal.open(args.out, identity)
+    try:
+        journal.reconcile(found.recordings if found else None)
+    except BaseException:
+        journal.close()
+        raise
+    return journal
+
+
+def _remove_tables(out: Path) -> None:
+    """Remove what the run before wrote at its end: what this one does not write would be taken for its own."""
+    names = {f"events{suffix}" for suffix in SUFFIXES.values()} | {"events.tsv"}
+    for name in names | {SUMMARY_FILE, PAGE_FILE, DURATIONS_FILE}:
+        (out / name).unlink(missing_ok=True)
+
+
+def _work(run: Run, settings: ScoreSettings, detector: Detector) -> bool:
+    """Score what is waiting; gives False where it was interrupted."""
+    counts = run.journal.counts()
+    n_waiting = counts.waiting + (counts.failed if run.args.retry_failed else 0)
+    if not n_waiting:
+        return True
+    workers = make_workers(run.args, settings, detector, n_waiting)
+    display = Display(run.console, _tally(counts, run.args.retry_failed))
+    try:
+        with Interrupts() as interrupts:
+            return run_batch(
+                run.journal, workers, display.tell, lambda: interrupts.pressed, run.args.retry_failed
+            )
+    finally:
+        display.close()
+
+
+def _tally(counts: Counts, retry_failed: bool) -> Tally:
+    files = counts.done + counts.failed + counts.waiting
+    failed = 0 if retry_failed else counts.failed
+    total_bytes = counts.bytes_waiting + counts.bytes_done
+    return Tally(files, total_bytes, counts.done, failed, counts.bytes_done)
+
+
+def _finish(run: Run, wall_s: float, interrupted: bool) -> int:
+    """Write what is found so far, say it, and give the exit status."""
+    args, counts = run.args, run.journal.counts()
+    written = write_tables(args.out, args.formats, run.journal.results(), run.facts)
+    text = summary(run.facts, counts.done, run.failures(), counts.audio_s, wall_s, args.frame_scores)
+    write_whole(args.out / SUMMARY_FILE, json.dumps(text, indent=2) + "\n")
+    if args.report:
+        page = args.out / PAGE_FILE
+        write_summary_page(page, run.journal.results(), run.failures(), run.facts, wall_s, counts.waiting)
     for line in written.notes + written.errors:
-        _say(console, f"sedge: {line}")
-    _say(console, _closing_line(results, wall_s, interrupted))
+        say(run.console, f"sedge: {line}")
+    n_failed = counts.failed + len(run.unread)
+    say(run.console, _closing_line(counts, n_failed, wall_s, interrupted))
     if interrupted:
+        say(run.console, "sedge: the same command with --resume goes on")
         return EXIT_INTERRUPTED
-    return EXIT_SOME_FAILED if results.failures or written.errors else EXIT_DONE
+    return EXIT_SOME_FAILED if n_failed or written.errors else EXIT_DONE
 
 
-def _score_all(args: ScoreArgs, detector: Detector, found: Found, results: Results, console: Console) -> None:
-    """Score every recording, keeping in `results` what is done at any time."""
-    for filename, error in found.failures.items():
-        results.failures[filename] = error
-        _say(console, f"sedge: {error}")
-    names = score_names(list(found.recordings))
-    with _progress(console, len(found.recordings)) as (show, advance):
-
-        def tell(news: FileNews) -> None:
-            if news.stage == "working":
-                show(news.filename, news.done_s)
-                return
-            if news.detection is not None:
-                results.detections[news.filename] = news.detection
-            else:
-                results.failures[news.filename] = news.error
-                _say(console, f"sedge: {news.error}")
-            advance()
-
-        score_recordings(
-            detector,
-            found.recordings,
-            tell,
-            lambda filename: _open_table(args, args.out / "scores" / names[filename], detector.event_labels),
-        )
-
-
-@contextmanager
-def _open_table(args: ScoreArgs, table: Path, event_labels: tuple[str, ...]) -> Iterator[TakeScores | None]:
-    """What writes a recording's table of frame scores, if one is asked for."""
-    if args.frame_scores is None:
-        yield None
-        return
-    try:
-        table.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SedgeError(f"{table.parent}: expected a folder, found: {error.strerror}") from error
-    with FrameScoreWriter(table, event_labels) as writer:
-
-        def take(raw: NDArray[np.float32], smoothed: NDArray[np.float32]) -> None:
-            writer.write(raw if args.frame_scores == "raw" else smoothed)
-
-        yield take
-
-
-def _summary(args: ScoreArgs, detector: Detector, results: Results, wall_s: float) -> dict[str, object]:
-    manifest = detector.bundle.manifest
-    audio_s = results.audio_s
-    return {
-        "schema_version": SUMMARY_SCHEMA_VERSION,
-        "sedge_version": edge_app.__version__,
-        "bundle": {"name": manifest.name, "graph_sha256": manifest.graph.sha256},
-        "runtime": detector.runtime.name,
-        "runtimes_passed_over": [dataclasses.asdict(other) for other in detector.passed_over],
-        "settings": {
-            "context": args.context,
-            "hop_frames": detector.hop_frames if args.context == "live" else None,
-            "decoding_overrides": {},
-            "frame_scores": args.frame_scores,
-        },
-        "files": {"done": len(results.detections), "failed": len(results.failures)},
-        "failures": [{"filename": name, "error": error} for name, error in results.failures.items()],
-        "audio_s": round(audio_s, 3),
-        "wall_s": round(wall_s, 3),
-        "real_time_factor": round(wall_s / audio_s, 6) if audio_s else None,
-    }
-
-
-def _closing_line(results: Results, wall_s: float, interrupted: bool) -> str:
-    n_events = sum(len(detection.events) for detection in results.detections.values())
-    failed = f", {len(results.failures)} failed" if results.failures else ""
-    factor = f", real-time factor {wall_s / results.audio_s:.4f}" if results.audio_s else ""
+def _closing_line(counts: Counts, n_failed: int, wall_s: float, interrupted: bool) -> str:
+    failed = f", {n_failed} failed" if n_failed else ""
+    waiting = f", {counts.waiting} waiting" if counts.waiting else ""
+    factor = f", real-time factor {wall_s / counts.audio_s:.4f}" if counts.audio_s else ""
     return (
-        f"{'interrupted: ' if interrupted else ''}files: {len(results.detections)} done{failed}; "
-        f"events: {n_events}; {results.audio_s:.1f} s of sound in {wall_s:.1f} s{factor}"
+        f"{'interrupted: ' if interrupted else ''}files: {counts.done} done{failed}{waiting}; "
+        f"events: {counts.events}; {counts.audio_s:.1f} s of sound in {wall_s:.1f} s{factor}"
     )
 
 
-@contextmanager
-def _progress(
-    console: Console, total: int
-) -> Iterator[tuple[Callable[[str, float], None], Callable[[], None]]]:
-    """A bar on a terminal, nothing elsewhere: what shows a recording with its seconds done, and what counts it."""
-    columns = (
-        SpinnerColumn(),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}", markup=False),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=total)
+class Interrupts:
+    """Ctrl-C while work is under way: the first asks for an end, and the second ends it at once."""
 
-        def show(filename: str, done_s: float) -> None:
-            minutes, seconds = divmod(int(done_s), 60)
-            progress.update(task, description=f"{_printable(filename)} {minutes}:{seconds:02d}")
+    def __init__(self) -> None:
+        self.pressed = False
+        self._former: Callable[[int, FrameType | None], object] | int | None = None
 
-        yield show, lambda: progress.advance(task)
+    def __enter__(self) -> Self:
+        # Only the main thread may set it; where Ctrl-C is ignored, as in the background of a shell, it stays so.
+        if threading.current_thread() is threading.main_thread():
+            self._former = signal.getsignal(signal.SIGINT)
+            if self._former not in (None, signal.SIG_IGN):
+                signal.signal(signal.SIGINT, self._press)
+        return self
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._former not in (None, signal.SIG_IGN):
+            signal.signal(signal.SIGINT, self._former)
 
-def _say(console: Console, line: str) -> None:
-    """One line on the standard error stream, whatever is in it and however narrow the terminal."""
-    console.print(_printable(line), markup=False, highlight=False, emoji=False, soft_wrap=True)
-
-
-def _printable(text: str) -> str:
-    """Text with what could break the line or steer the terminal written as an escape."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    def _press(self, _number: int, _frame: FrameType | None) -> None:
+        if self.pressed:
+            raise KeyboardInterrupt
+        self.pressed = True

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 import tracemalloc
@@ -41,11 +40,11 @@ SUMMARY_FIELDS = [
 
 @pytest.fixture
 def score(tiny_bundle, tmp_path):
-    """Runs the command on paths into tmp_path/out; gives the exit code."""
+    """Runs the command on paths into tmp_path/out, within this process; gives the exit code."""
 
     def run(*arguments: object) -> int:
         words = ["score", *map(str, arguments), "--out", str(tmp_path / "out"), "--bundle", str(tiny_bundle)]
-        return cli.main(words)
+        return cli.main([*words, *([] if "--workers" in arguments else ["--workers", "0"])])
 
     return run
 
@@ -103,7 +102,7 @@ def test_events_are_those_of_the_frame_scores(score, out, tiny_bundle) -> None:
     recording = sorted((BANK / "background").glob("*.flac"))[0]
     manifest = load_bundle(tiny_bundle).manifest
     for context in ("clip", "live"):
-        assert score(recording, "--frame-scores", "raw", "--context", context) == 0
+        assert score(recording, "--frame-scores", "raw", "--context", context, "--overwrite") == 0
         _, scores = read_frame_scores(out / "scores" / f"{recording.stem}.tsv")
         expected = decode(scores, manifest.event_labels, manifest.decoding)
         found = read_events(out / "events.tsv")[recording.name]
@@ -111,7 +110,7 @@ def test_events_are_those_of_the_frame_scores(score, out, tiny_bundle) -> None:
         assert [(event.onset, event.event_label) for event in found] == [
             (event.onset, event.event_label) for event in expected
         ]
-    assert score(recording, "--frame-scores", "smoothed") == 0
+    assert score(recording, "--frame-scores", "smoothed", "--overwrite") == 0
     _, smoothed = read_frame_scores(out / "scores" / f"{recording.stem}.tsv")
     assert len(smoothed) == len(scores)
 
@@ -215,6 +214,15 @@ def test_a_folder_that_cannot_be_read_fails_alone(score, out, tmp_path, monkeypa
         (["a.wav", "--hop-frames", "0", "--context", "live"], "--hop-frames: expected at least 1, found 0"),
         (["empty"], "empty: expected recordings"),
         (["a.wav", "sub/a.wav"], "'a.wav': expected a name of its own"),
+        (["a.wav", "--workers", "-1"], "--workers: expected at least 0, found -1"),
+        (["a.wav", "--batch", "0"], "--batch: expected at least 1, found 0"),
+        (["a.wav", "--stall-s", "nan"], "--stall-s: expected seconds above 0, found nan"),
+        (["a.wav", "--scores-as", "npz"], "--scores-as: expected --frame-scores"),
+        (["a.wav", "--resume", "--overwrite"], "--resume: expected it without --overwrite"),
+        (["a.wav", "--retry-failed"], "--retry-failed: expected --resume beside it"),
+        (["a.wav", "--ray", "auto", "--workers", "2"], "--workers: expected it without --ray"),
+        (["a.wav", "--ground-truth", "gone.tsv"], "gone.tsv: cannot be read"),
+        (["a.wav", "--ground-truth", "a.tsv", "--format", "csv"], "--ground-truth: expected desed among"),
     ],
 )
 def test_wrong_use_is_told_before_any_work(
@@ -311,35 +319,6 @@ def test_a_disk_that_fails_is_told_as_such(score, out, tmp_path, monkeypatch, ca
     assert score(tmp_path / "in") == 1
     assert "Input/output error" in summary_of(out)["failures"][0]["error"]
     assert "Traceback" not in capfd.readouterr().err
-
-
-def test_an_interrupted_run_keeps_what_is_done(score, out, tmp_path, monkeypatch, capsys) -> None:
-    for name in ("a.wav", "b.wav", "c.wav"):
-        noise(tmp_path / "in" / name)
-    detect_file = Detector.detect_file
-
-    def interrupted(detector, path, on_scores):
-        def press(raw, smoothed):
-            on_scores(raw, smoothed)
-            signal.raise_signal(signal.SIGINT)
-
-        return detect_file(detector, path, press if path.name == "b.wav" else on_scores)
-
-    monkeypatch.setattr(Detector, "detect_file", interrupted)
-    # a shell starts what it runs in the background with Ctrl-C ignored
-    former = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        status = score(tmp_path / "in", "--frame-scores", "raw")
-    finally:
-        signal.signal(signal.SIGINT, former)
-    assert status == 130
-    summary = summary_of(out)
-    assert summary["files"] == {"done": 1, "failed": 2}
-    assert [failure["filename"] for failure in summary["failures"]] == ["b.wav", "c.wav"]
-    assert all("interrupted" in failure["error"] for failure in summary["failures"])
-    assert list(read_events(out / "events.tsv")) == ["a.wav"]
-    assert [path.name for path in (out / "scores").iterdir()] == ["a.tsv"]
-    assert capsys.readouterr().err.splitlines()[-1].startswith("interrupted: files: 1 done, 2 failed")
 
 
 def test_the_program_itself(tiny_bundle, out) -> None:

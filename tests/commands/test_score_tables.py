@@ -51,7 +51,7 @@ def test_every_format_tells_of_the_same_events(out, tmp_path, capsys) -> None:
     assert whole.durations.keys() == read_durations(out / "durations.tsv").keys()
     assert len(whole.durations) == 4
     assert whole.about["model"]["graph_sha256"] == load_bundle(DEFAULT_BUNDLE).manifest.graph.sha256
-    for name in ("csv", "rttm", "jsonl"):
+    for name in ("csv", "rttm", "jsonl", "parquet"):
         found = READERS[name](out / f"events{SUFFIXES[name]}").events
         assert [(event.file, event.onset, event.offset, event.event_label) for event in found] == expected
     rows = read_events(out / "events.tsv").items()

@@ -1,6 +1,7 @@
 """`sedge evaluate`, `sedge tune-decoding` and `sedge bench-accuracy`: from files to figures and back into a bundle."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import cast
 
@@ -17,6 +18,7 @@ from edge_app.core.events import FRAME_S, Event, rasterise
 from edge_app.core.logmel import LogMelConfig
 from edge_app.formats.desed_tsv import write_durations, write_events
 from edge_app.formats.frame_scores import FrameScoreWriter
+from edge_app.formats.score_arrays import ScoreArrayWriter
 from train.commands import evaluate, tune_decoding
 from train.measuring.tune import decode_all
 from train.measuring.validation_set import read_validation_set, score_clips
@@ -139,6 +141,40 @@ def test_evaluate_measures_events_and_frame_scores(folder: Path, tmp_path: Path)
     assert 0 < min(figures[f"{name}_macro"] for name in f1s) <= 1
     assert figures["operating_point"] is None
     assert evaluate.main(arguments(folder, "--frame-scores", tmp_path / "scores", "--no-fifty-points")) == 0
+
+
+@pytest.mark.parametrize("writer", [FrameScoreWriter, ScoreArrayWriter])
+def test_evaluate_takes_a_folder_of_results(
+    folder: Path, tmp_path: Path, writer: type[FrameScoreWriter] | type[ScoreArrayWriter]
+) -> None:
+    results, figures = tmp_path / "results", tmp_path / "figures.json"
+    (results / "scores").mkdir(parents=True)
+    scores = noisy(random_table(n_clips=24), noise=0.3)
+    found = decode_all(scores, LABELS, {label: LabelDecoding() for label in LABELS})
+    write_events(results / "events.tsv", found)
+    truth = [str(results), "--ground-truth", str(folder / "ground_truth.tsv"), "--no-fifty-points"]
+    with pytest.raises(
+        SedgeError, match=r"results: expected a folder that `sedge score` .*no durations\.tsv"
+    ):
+        evaluate.main(truth)
+    shutil.copy(folder / "durations.tsv", results)
+    suffix = ".tsv" if writer is FrameScoreWriter else ".npz"
+    for filename, clip in scores.items():
+        name = filename if filename == "a_000.wav" else filename.removesuffix(".wav")
+        with writer(results / "scores" / f"{name}{suffix}", LABELS) as table:
+            table.write(clip)
+    assert evaluate.main([*truth, "--out", str(figures)]) == 0
+    by_folder = json.loads(figures.read_text())
+    assert by_folder["event_f1_macro"] > 0.9
+    assert by_folder["psds2"] > 0.5
+    by_options = ["--events", results / "events.tsv", "--frame-scores", results / "scores"]
+    assert evaluate.main(arguments(folder, *by_options, "--no-fifty-points", "--out", figures)) == 0
+    assert json.loads(figures.read_text()) == by_folder
+    write_events(tmp_path / "silence.tsv", {filename: [] for filename in scores})
+    assert evaluate.main([*truth, "--events", str(tmp_path / "silence.tsv"), "--out", str(figures)]) == 0
+    assert json.loads(figures.read_text())["event_f1_macro"] == 0
+    with pytest.raises(SedgeError, match="expected FOLDER or --durations, found neither"):
+        evaluate.main([*truth[1:3], "--events", str(results / "events.tsv")])
 
 
 def test_evaluate_says_what_an_event_table_leaves_out(

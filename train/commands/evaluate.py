@@ -3,21 +3,19 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import numpy as np
 import tyro
-from jaxtyping import Float32
 from rich.console import Console
 from rich.table import Table
 
 from edge_app.core.errors import EXIT_DONE, SedgeError
 from edge_app.core.events import Event
 from edge_app.formats.desed_tsv import read_durations, read_events
-from edge_app.formats.frame_scores import read_frame_scores
 from edge_app.formats.whole_file import write_whole
+from train.commands.score_folder import Scores, find_parts, read_scores
 from train.measuring.evaluate import (
     F1s,
     Psds,
@@ -33,7 +31,6 @@ from train.measuring.measure import Truth, operating_points
 from train.report.console import print_table
 
 Events = Mapping[str, Sequence[Event]]
-Scores = dict[str, Float32[np.ndarray, "frame label"]]
 TABLE_SUFFIXES = {".tsv", ".csv", ".txt"}
 DEFAULT_THRESHOLD = 0.5
 F1_HEADS = ("event-F1", "segment", "inter-\nsection", "clip")
@@ -41,17 +38,20 @@ F1_HEADS = ("event-F1", "segment", "inter-\nsection", "clip")
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Arguments of `sedge evaluate`: at least one of --events, --frame-scores and --operating-points."""
+    """Arguments of `sedge evaluate`: a folder, or at least one of --events, --frame-scores and --operating-points."""
 
     ground_truth: Path
     """Reference events: filename, onset, offset, event_label; a clip without events has a row with empty fields."""
-    durations: Path
-    """Durations of the same files: filename, duration."""
+    folder: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = None
+    """What `sedge score` wrote: stands for --events FOLDER/events.tsv, --durations FOLDER/durations.tsv and, where
+    it has frame scores, --frame-scores FOLDER/scores. An option given beside it holds instead."""
+    durations: Path | None = None
+    """Durations of the same files: filename, duration. Needed without FOLDER."""
     events: Path | None = None
     """Detected events, for F1 of events (collar 200 ms, offset 200 ms or 20 % of the length), of segments of 1 s,
     of intersections (half of both) and of clips."""
     frame_scores: Path | None = None
-    """Folder of frame-score tables, for exact PSDS 1 and 2: <filename without suffix>.tsv of every file."""
+    """Folder of frame scores, for exact PSDS 1 and 2: <filename without suffix>.tsv, or .npz, of every file."""
     operating_points: Path | None = None
     """Folder of tables of detected events whose names end in their threshold, as in detections_0.51.tsv: for PSDS 1
     and 2 by psds_eval, and without --events for F1 at the threshold nearest 0.5."""
@@ -90,9 +90,10 @@ def main(argv: Sequence[str]) -> int:
 
 def measure(args: Evaluate) -> dict[str, Any]:
     """The figures that the arguments ask for; those of what is not given are None."""
+    args = _with_folder(args)
     if not (args.events or args.frame_scores or args.operating_points):
         raise SedgeError(
-            "evaluate: expected --events, --frame-scores or --operating-points, found none of them"
+            "evaluate: expected FOLDER, --events, --frame-scores or --operating-points, found none of them"
         )
     if args.frame_scores and args.operating_points:
         raise SedgeError("evaluate: expected one of --frame-scores and --operating-points, found both")
@@ -108,6 +109,20 @@ def measure(args: Evaluate) -> dict[str, Any]:
         alone = _area(given, annotated)
         figures["annotated_only"] = alone and {"psds1": alone.psds1, "psds2": alone.psds2}
     return figures
+
+
+def _with_folder(args: Evaluate) -> Evaluate:
+    """The arguments with those that the folder stands for."""
+    if args.folder is None:
+        return args
+    parts = find_parts(args.folder)
+    frame_scores = args.frame_scores or (None if args.operating_points else parts.frame_scores)
+    return replace(
+        args,
+        events=args.events or parts.events,
+        durations=args.durations or parts.durations,
+        frame_scores=frame_scores,
+    )
 
 
 def read_operating_points(folder: Path) -> dict[float, Events]:
@@ -154,6 +169,8 @@ def nearest_half(thresholds: Sequence[float]) -> float:
 
 def _read_truth(args: Evaluate) -> tuple[Truth, Truth]:
     """The annotated clips, and those to measure on."""
+    if args.durations is None:
+        raise SedgeError("evaluate: expected FOLDER or --durations, found neither")
     reference, durations = read_events(args.ground_truth), read_durations(args.durations)
     silent = [filename for filename in durations if filename not in reference]
     if not (silent and args.silent_clips):
@@ -177,7 +194,7 @@ def _read_given(args: Evaluate, reference: Events) -> Given:
     scores, points, events, chosen = None, None, None, None
     order: tuple[str, ...] | None = None
     if args.frame_scores:
-        order, scores = _read_scores(args.frame_scores, reference)
+        order, scores = read_scores(args.frame_scores, reference)
     if args.operating_points:
         points = read_operating_points(args.operating_points)
         for point in points.values():
@@ -209,25 +226,6 @@ def _area(given: Given, truth: Truth) -> Psds | None:
 def _at_points(points: Sequence[Events], truth: Truth, given: Given) -> Psds:
     known = [{f: events for f, events in point.items() if f in truth.reference} for point in points]
     return psds_at_operating_points(known, truth.reference, truth.durations, given.labels)
-
-
-def _read_scores(folder: Path, reference: Events) -> tuple[tuple[str, ...], Scores]:
-    """Labels and scores of every reference file; a table that belongs to none of them is refused."""
-    left = {path for path in folder.rglob("*.tsv") if path.is_file()}
-    labels, scores = None, {}
-    for filename in reference:
-        kept, bare = folder / f"{filename}.tsv", (folder / filename).with_suffix(".tsv")
-        path = kept if kept in left else bare
-        of_file, scores[filename] = read_frame_scores(path)
-        if labels not in (None, of_file):
-            raise SedgeError(f"{path}: expected labels {list(labels or ())}, found {list(of_file)}")
-        labels = of_file
-        left.discard(path)
-    if left or labels is None:
-        raise SedgeError(
-            f"{folder}: expected tables of the {len(reference)} reference files, found {len(left)} others"
-        )
-    return labels, scores
 
 
 def _read_estimate(path: Path, reference: Events) -> Events:
