@@ -55,10 +55,8 @@ format: $(INSTALLED) ## Put the code into the house style
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-bench: $(INSTALLED) ## Measure latency, throughput and memory of the built-in model
-	$(VENV)/bin/python -m edge_app bench-latency
-	$(VENV)/bin/python -m edge_app bench-throughput
-	$(VENV)/bin/python -m edge_app bench-memory
+bench: $(INSTALLED) ## Run every benchmark in short form (5 minutes) into benchmarks/results
+	$(VENV)/bin/python -m edge_app bench $(ARGS)
 
 clean: ## Remove environments, caches and builds (never what training wrote)
 	rm -rf $(VENV) $(DEVICE_VENV) $(FROZEN_VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -29,7 +29,7 @@ ALLOWED_IMPORTS = {
     "edge_app/formats": {"numpy", "pyarrow", "edge_app.core"},
     "edge_app/store": {"platformdirs", "numpy", "pydantic", "soundfile", "edge_app.core", "edge_app.formats"},
     "edge_app/actions": {"edge_app", "edge_app.core"},
-    "edge_app/scoring": {"numpy", "pebble", "ray", "edge_app", "edge_app.core", "edge_app.formats"},
+    "edge_app/scoring": {"numpy", "ray", "edge_app", "edge_app.core", "edge_app.formats"},
     "edge_app/sessions": {
         *("numpy", "pydantic", "soundfile", "edge_app"),
         *("edge_app.core", "edge_app.formats", "edge_app.store", "edge_app.stream"),

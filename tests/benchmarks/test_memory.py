@@ -8,6 +8,8 @@ import sys
 import pytest
 
 from benchmarks.files import memory, peak
+from benchmarks.files.process_tree import TreeWatch
+from benchmarks.report import read_result
 from edge_app import cli
 from edge_app.core.errors import SedgeError
 
@@ -37,24 +39,67 @@ def test_exit_code_of_the_command_is_told(tmp_path):
     assert measured(tmp_path, "raise SystemExit(3)")["exit_code"] == 3
 
 
+def test_memory_of_all_descendants_counts_together(tmp_path):
+    child = f"import sys; block = bytearray(b'x') * (40 * {MIB}); print(flush=True); sys.stdin.read()"
+    parent = (
+        "import subprocess, sys\n"
+        f"words = [sys.executable, '-S', '-c', {child!r}]\n"
+        "pair = [subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2)]\n"
+        "for each in pair: each.stdout.readline()\n"
+        "print(flush=True)\n"
+        "sys.stdin.read()\n"
+        "for each in pair: each.communicate()\n"
+    )
+    words = [sys.executable, "-S", "-c", parent]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "\n"  # both hold their memory now
+        seen = TreeWatch(process.pid)
+        seen.look()
+        process.stdin.close()
+    assert seen.peak_processes == 2
+    assert 80 * MIB < seen.peak_bytes < 120 * MIB
+    seen.look()  # of a process that has ended
+    assert seen.peak_processes == 2
+
+
+def run_of(audio_s: float, peak_bytes: int) -> memory.Run:
+    return memory.Run(audio_s, peak_bytes, peak_bytes, 1, 1.0, 1.0)
+
+
 def test_growth_is_the_difference():
-    short, long = memory.Run(60, 100, 1.0, 1.0), memory.Run(600, 90, 9.0, 9.0)
-    assert memory.growth(short, long).growth_bytes == -10
+    assert memory.growth(run_of(60, 100), run_of(600, 90)).growth_bytes == -10
 
 
-def test_figures_agree(tiny_bundle, tmp_path, capsys):
-    path = tmp_path / "memory.json"
-    words = ["--bundle", tiny_bundle, "--minutes", 0.1, "--short-minutes", 0.05, "--json", path]
-    assert cli.main(["bench-memory", *map(str, words)]) == 0
-    report, (out, err) = json.loads(path.read_text()), capsys.readouterr()
-    assert list(report["commands"]) == ["score", "listen --no-realtime"]
-    for command, figures in report["commands"].items():
-        assert (figures["short"]["audio_s"], figures["long"]["audio_s"]) == pytest.approx((3, 6))
+def bench(tiny_bundle, path, capsys, *words):
+    fixed = ["--bundle", tiny_bundle, "--minutes", 0.2, "--short-minutes", 0.05, "--json", path]
+    assert cli.main(["bench-memory", *map(str, fixed), *words]) == 0
+    result, (out, err) = read_result(path), capsys.readouterr()
+    values = {figure.name: figure.value for figure in result.figures}
+    for command, figures in result.details.items():
+        assert (figures["short"]["audio_s"], figures["long"]["audio_s"]) == pytest.approx((3, 12))
         # NumPy and ONNX Runtime alone need more than this
         assert figures["short"]["peak_bytes"] > 20 * MIB
         assert figures["growth_bytes"] == figures["long"]["peak_bytes"] - figures["short"]["peak_bytes"]
-        assert f"{command} on 0.1 minutes" in err
+        assert figures["long"]["together_bytes"] >= figures["long"]["peak_bytes"]
+        assert f"{command} on 0.2 minutes" in err
         assert f"{figures['long']['peak_bytes'] / MIB:.1f}" in out
+        assert values[f"{command} / long / peak"] == pytest.approx(figures["long"]["peak_bytes"] / MIB)
+    return result.details
+
+
+def test_figures_agree(tiny_bundle, tmp_path, capsys):
+    commands = bench(tiny_bundle, tmp_path / "memory.json", capsys, "--commands", "listen")
+    assert list(commands) == ["listen --no-realtime"]
+    assert commands["listen --no-realtime"]["long"]["processes"] == 1
+
+
+@pytest.mark.slow
+def test_workers_are_processes_that_count(tiny_bundle, tmp_path, capsys):
+    commands = bench(tiny_bundle, tmp_path / "memory.json", capsys)
+    assert list(commands) == ["score", "score --workers 2", "listen --no-realtime"]
+    several = commands["score --workers 2"]["long"]
+    assert several["processes"] >= 3  # the command itself and both workers
+    assert several["together_bytes"] > commands["score"]["long"]["peak_bytes"]
 
 
 def test_command_that_fails_is_told_in_one_line(tmp_path):
@@ -68,6 +113,8 @@ def test_command_that_fails_is_told_in_one_line(tmp_path):
     [
         (["--minutes", "5"], "--short-minutes: expected less than the long recording's 5, found 10"),
         (["--hours", "0"], "--hours: expected more than 0, found 0"),
+        (["--workers", "0"], "--workers: expected more than 0, found 0"),
+        (["--commands"], "--commands: expected some of score, score-workers, listen, found none"),
     ],
 )
 def test_wrong_use_is_told_in_one_line(words, message, capsys):
