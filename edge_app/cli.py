@@ -71,7 +71,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "bench-accuracy": (
         "benchmarks.accuracy.accuracy:main",
-        "score a validation set both ways: clip and live",
+        "measure detections on annotated clips, also by SNR, polyphony and perturbation",
     ),
     "bench": (
         "benchmarks.comparing.bench:main",
@@ -98,7 +98,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "time the fused graph in every precision, beside the baseline",
     ),
     "bench-memory": ("benchmarks.files.memory:main", "measure peak memory on long recordings"),
-    "bench-peers": ("benchmarks.peers.command:main", "measure other programs on the same clips"),
+    "bench-peers": (
+        "benchmarks.peers.command:main",
+        "other systems on the same clips: speech, latency, cost",
+    ),
     "bench-compare": (
         "benchmarks.comparing.compare:main",
         "compare two files of results: ratios, with their spread",

@@ -294,8 +294,8 @@ def test_tune_decoding_rewrites_the_manifest(folder: Path, scored: Bundle, halve
 
 
 def test_bench_accuracy_sets_clip_and_live_side_by_side(folder: Path, scored: Bundle, tmp_path: Path) -> None:
-    assert benchmarks.accuracy.accuracy.main([str(folder), "--out", str(tmp_path / "accuracy.json")]) == 0
-    report = json.loads((tmp_path / "accuracy.json").read_text())
+    assert benchmarks.accuracy.accuracy.main([str(folder), "--json", str(tmp_path / "accuracy.json")]) == 0
+    report = json.loads((tmp_path / "accuracy.json").read_text())["details"]
     clip, live = report["contexts"]["clip"], report["contexts"]["live"]
     assert clip["cross_tuned"]["event_f1_macro"] > clip["shipped"]["event_f1_macro"]
     assert set(live["cross_tuned"]["event_f1_per_class"]) == set(LABELS)
