@@ -14,6 +14,7 @@ from edge_app import __version__
 from edge_app.commands.demo import RECORDING
 from edge_app.core.errors import EXIT_DONE, EXIT_NO_DEVICE_OR_MODEL
 from edge_app.store.database import Store
+from tests.core.media_files import tone_for, write_media
 
 pytestmark = pytest.mark.slow
 
@@ -158,6 +159,17 @@ def test_no_display_ends_with_a_sentence(program, environment):
 
 def test_frozen_folder_holds_nothing_of_the_training_side(frozen_program):
     assert not NEVER_FROZEN & set(python_names(frozen_program))
+
+
+def test_it_scores_media_in_processes_of_its_own(program, environment, tmp_path):
+    pytest.importorskip("av")
+    name = "phone.m4a"
+    write_media(tmp_path / name, tone_for(tmp_path / name, 2.0))
+    arguments = ["score", name, str(RECORDING), "--workers", "2", "--out", "scored"]
+    ended = run(program, *arguments, environment=environment)
+    assert ended.returncode == EXIT_DONE, ended.stderr
+    assert "2 done" in ended.stdout + ended.stderr
+    assert name in (tmp_path / "scored" / "durations.tsv").read_text(encoding="utf-8")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="opens a display's error path")

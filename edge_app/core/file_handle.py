@@ -17,6 +17,11 @@ class FileHandle(io.BufferedReader):
 
     failure: OSError | None = None
 
+    @property
+    def name(self) -> str:
+        """Not the file's: a decoder would take one that ends in `.raw` for samples without a header."""
+        return "recording"
+
     def readinto(self, buffer: Any, /) -> int:
         try:
             return super().readinto(buffer)

@@ -3,8 +3,9 @@
 Of several sound streams the one that the file marks as the default is taken, else the first. Packets that are
 missing for up to a second are filled with silence, so that times stay right: recorders leave out packets of
 silence. A raw stream (AAC, AC-3, MPEG) tells no length: cut between two packets it passes for a short
-recording. FFmpeg is given an open file, knows a list of formats, and may open nothing else: a playlist that
-calls itself a video stays a file that is no recording.
+recording. Encoders put up to 50 ms of silence before the sound; raw streams, FLV, AVI, MPEG streams and MP4 in
+fragments do not tell how much, and their times are late by it. FFmpeg is given an open file, knows a list of
+formats, and may open nothing else: a playlist that calls itself a video stays a file that is no recording.
 """
 
 from collections.abc import Iterator
@@ -17,35 +18,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.core.errors import AudioError
-from edge_app.core.file_ends import matroska_ended, riff_ended
+from edge_app.core.file_ends import matroska_ended, ogg_ended, riff_ended
 from edge_app.core.file_handle import FileHandle, reason_of
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
+    from av.audio.resampler import AudioResampler
     from av.audio.stream import AudioStream
 
 SUFFIXES = (
-    *(".m4a", ".m4b", ".aac", ".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".mka", ".webm", ".weba", ".avi"),
-    *(
-        ".wma",
-        ".wmv",
-        ".asf",
-        ".amr",
-        ".flv",
-        ".mpg",
-        ".mpeg",
-        ".m2ts",
-        ".mts",
-        ".ac3",
-        ".ape",
-        ".wv",
-        ".spx",
-    ),
+    *(".m4a", ".m4b", ".aac", ".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".mkv", ".mka", ".webm", ".weba"),
+    *(".avi", ".wma", ".wmv", ".asf", ".amr", ".flv", ".mpg", ".mpeg", ".m2ts", ".mts", ".ac3", ".eac3"),
+    *(".ape", ".wv", ".tta", ".spx"),
 )
 """Suffixes of files that FFmpeg is needed for."""
 _DEMUXERS = "mov,matroska,webm,avi,asf,flv,aac,amr,amrnb,amrwb,ogg,caf,wav,mpegts,mpeg,ac3,eac3,ape,wv,tta"
 _OPENED_OTHERWISE = ("ogg", "wav", "caf")
-_CODECS_READ_OTHERWISE = ("vorbis", "opus", "flac", "alac", "pcm_", "adpcm_")
+_CODECS_READ_OTHERWISE = ("vorbis", "opus", "pcm_", "adpcm_ima", "adpcm_ms")  # wherever the other meets them
+_CODECS_WITH_SUMS = ("flac", "ac3", "eac3")  # check sums, which are looked at only when asked
+_MOST_PLANES = 7  # a frame has room for eight pointers, of which PyAV wants the last to be none
 _GAP_S = 0.1  # less is the rounding of times
 _LONGEST_GAP_S = 1.0
 _SLACK_S = 0.2  # encoders count what they add at both ends, or not
@@ -64,6 +55,7 @@ class MediaReader:
     def __init__(self, path: Path, handle: FileHandle, refused: str) -> None:
         self._path, self._handle, self._done = path, handle, 0
         self._next_s: float | None = None
+        self._packing: AudioResampler | None = None
         self.declared_s: float | None = None
         """Seconds that the file says its sound has; None where it does not say."""
         self.sample_rate = 1  # until a frame is decoded: what the header says is not always so
@@ -102,7 +94,7 @@ class MediaReader:
 
     def check_end(self) -> None:
         """Raise AudioError where less was read than the file should hold."""
-        slack_s = 0.01 if self._container.format.name in _EXACT else _SLACK_S
+        slack_s = 0.01 if self._is_exact else _SLACK_S
         done_s = self._done / self.sample_rate
         short = self.declared_s is not None and done_s < self.declared_s - slack_s
         if short or not self._is_whole:
@@ -147,12 +139,14 @@ class MediaReader:
         if known and stream.codec_context.name.startswith(_CODECS_READ_OTHERWISE):
             raise self._not_audio(refused)  # the other decoder knows this kind: the file is damaged
         stream.codec_context.thread_count = 1
+        if stream.codec_context.name in _CODECS_WITH_SUMS:
+            stream.codec_context.options = {"err_detect": "crccheck+explode"}
         return stream
 
     def _declared_s(self) -> float | None:
         """Seconds of sound that the file tells; the length of a whole video says nothing of its sound."""
         stream, kind = self._stream, self._container.format.name
-        if kind.startswith("mov") or kind in _EXACT:
+        if kind.startswith("mov") or kind in (*_EXACT, "caf", "ogg"):
             if stream.duration is None or stream.time_base is None:
                 return None
             return float(stream.duration * stream.time_base)
@@ -163,8 +157,14 @@ class MediaReader:
                 return float(self._container.duration / 1e6)
         return None
 
+    @property
+    def _is_exact(self) -> bool:
+        """Whether each sample is accounted for; FLAC in Ogg is passed over where it is damaged, and nothing said."""
+        kind = self._container.format.name
+        return kind in _EXACT or (kind == "ogg" and self._stream.codec_context.name == "flac")
+
     def _ended(self) -> bool:
-        checks = {"avi": riff_ended, "wav": riff_ended, "matroska,webm": matroska_ended}
+        checks = {"avi": riff_ended, "wav": riff_ended, "matroska,webm": matroska_ended, "ogg": ogg_ended}
         check = checks.get(self._container.format.name)
         if check is None:
             return True
@@ -184,11 +184,21 @@ class MediaReader:
                     if frame.is_corrupt:
                         raise self._error("the sound is damaged")
                     if frame.samples:
-                        yield frame
+                        yield from self._readable(frame)
         except Exception as error:
             self._reraise(error)
         if self._handle.failure:
             raise self._error(reason_of(self._handle.failure)) from self._handle.failure
+
+    def _readable(self, frame: "AudioFrame") -> list["AudioFrame"]:
+        """The frame, with its channels in one plane where PyAV would read beyond the last of several: it crashes."""
+        if not frame.format.is_planar or frame.layout.nb_channels <= _MOST_PLANES:
+            return [frame]
+        if self._packing is None:
+            from av import AudioResampler
+
+            self._packing = AudioResampler(frame.format.packed, frame.layout, frame.sample_rate)
+        return self._packing.resample(frame)
 
     def _reraise(self, error: BaseException) -> NoReturn:
         if isinstance(error, AudioError) or not isinstance(error, Exception):
@@ -202,7 +212,7 @@ class MediaReader:
         start_s = float(frame.pts * frame.time_base)
         gap_s = 0.0 if self._next_s is None else start_s - self._next_s
         self._next_s = start_s + frame.samples / frame.sample_rate
-        if gap_s > _LONGEST_GAP_S:
+        if gap_s > (_GAP_S if self._is_exact else _LONGEST_GAP_S):
             raise self._error(f"the next {gap_s:.3f} s are missing")
         return round(gap_s * self.sample_rate) if gap_s > _GAP_S else 0
 

@@ -15,11 +15,19 @@ import soundfile
 from numpy.typing import NDArray
 
 from edge_app.core.errors import AudioError
-from edge_app.core.file_ends import UNKNOWN_BYTES, mp3_first_frame, mp3_tells_length, ogg_ended
+from edge_app.core.file_ends import (
+    UNKNOWN_BYTES,
+    mp3_first_frame,
+    mp3_goes_on,
+    mp3_tells_length,
+    ogg_chained,
+    ogg_ended,
+)
 from edge_app.core.file_handle import FileHandle, reason_of
 
 MOST_VALUES = 1 << 20
 """Samples times channels that are read at once: a header may promise a thousand channels."""
+_SEVERAL = "several recordings in one file"
 _UNKNOWN_FRAMES = 2**62
 _CUT_CHUNK = re.compile(r"^\s*(?:data|SSND|riff|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 _DECLARED_FRAMES = re.compile(r"^\s*Frames\s*: (\d+)", re.MULTILINE)
@@ -44,9 +52,9 @@ class SoundFileReader:
             raise NotSoundFileError(reason_of(handle.failure or error)) from error
         self.sample_rate: int = self._sound.samplerate
         self.n_channels: int = self._sound.channels
-        self._is_mp3 = self._sound.format == "MP3"
+        self._is_mp3 = self._sound.subtype.startswith("MPEG_LAYER")  # which a WAV may hold, too
         place = handle.tell()
-        self._mp3_frame = mp3_first_frame(handle) if self._is_mp3 else b""
+        self._length_told = not self._is_mp3 or mp3_tells_length(mp3_first_frame(handle))
         self._ogg_ended = self._sound.format != "OGG" or ogg_ended(handle)
         handle.seek(place)
         self._declared = self._declared_frames()
@@ -73,8 +81,11 @@ class SoundFileReader:
             raise self._error("the file is truncated")
         if not self._ogg_ended:
             raise self._error("the file is truncated: its last page is missing")
-        if self._declared is None and self._is_mp3 and self._mp3_goes_on():
-            raise self._error("more follows: an MP3 of varying bit rate that does not tell its length")
+        if self._is_mp3 and mp3_goes_on(self._handle):
+            untold = "an MP3 of varying bit rate that does not tell its length"
+            raise self._error(f"more follows: {_SEVERAL if self._length_told else untold}")
+        if self._sound.format == "OGG" and ogg_chained(self._handle):
+            raise self._error(f"more follows: {_SEVERAL}")
         if not self._done:
             raise AudioError(f"{self._path}: expected sound, found no samples")
 
@@ -97,22 +108,18 @@ class SoundFileReader:
     def _declared_frames(self) -> int | None:
         """Samples a channel that the file says it has; None where it does not say."""
         frames: int = self._sound.frames
-        untold = self._is_mp3 and not mp3_tells_length(self._mp3_frame)
-        if frames > _UNKNOWN_FRAMES or untold or not self._ogg_ended:
+        if frames > _UNKNOWN_FRAMES or not self._ogg_ended:
             return None
         log = self._sound.extra_info  # the decoder's own notes on the header, before it cut the sizes
         if cut := _CUT_CHUNK.search(log):
             declared, there = int(cut[1]), int(cut[2])
             if there and declared < UNKNOWN_BYTES:
                 frames = max(frames, frames * declared // there)
+        elif not self._length_told:
+            return None
         elif told := _DECLARED_FRAMES.search(log):
             frames = max(frames, int(told[1]))
         return frames
-
-    def _mp3_goes_on(self) -> bool:
-        """Whether frames follow the point where the decoder stopped: it guesses a length that is not told."""
-        following = self._handle.read(8192)
-        return following.count(self._mp3_frame[:2]) > 2
 
 
 class _SoundFile(soundfile.SoundFile):  # type: ignore[misc]

@@ -139,13 +139,18 @@ def tidy(export: Export, decimals: int | None = None) -> tuple[Export, int]:
 def split(export: Export) -> dict[str, Export]:
     """One export for each file, for formats that hold one recording."""
     files = export.files
-    is_one = len(files) == 1
+    only = files[0] if len(files) == 1 else ""
+    events, gaps, marks = (
+        _by_file(export.events, only),
+        _by_file(export.gaps, only),
+        _by_file(export.marks, only),
+    )
     return {
         name: replace(
             export,
-            events=_of(name, export.events, is_one),
-            gaps=_of(name, export.gaps, is_one),
-            marks=_of(name, export.marks, is_one),
+            events=events.get(name, []),
+            gaps=gaps.get(name, []),
+            marks=marks.get(name, []),
             durations=_only(name, export.durations),
             unrecorded=export.unrecorded & {name},
             recordings=_only(name, export.recordings),
@@ -155,9 +160,12 @@ def split(export: Export) -> dict[str, Export]:
     }
 
 
-def _of(name: str, items: Sequence[Placed], is_one: bool) -> list[Placed]:
-    """What is in a file; where an export has one file, what names none is in it too."""
-    return [item for item in items if item.file == name or (is_one and not item.file)]
+def _by_file(items: Sequence[Placed], only: str) -> dict[str, list[Placed]]:
+    """What is in each file; what names none is in the only one, if there is one."""
+    found: dict[str, list[Placed]] = {}
+    for item in items:
+        found.setdefault(item.file or only, []).append(item)
+    return found
 
 
 def _only(name: str, by_file: Mapping[str, Value]) -> dict[str, Value]:

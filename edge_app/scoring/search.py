@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from edge_app.core.media import SUFFIXES as MEDIA_SUFFIXES
 
 SUFFIXES = (
-    *(".wav", ".wave", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
+    *(".wav", ".wave", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2"),
     *(".aif", ".aifc", ".aiff", ".au", ".caf", ".snd"),
     *MEDIA_SUFFIXES,
 )

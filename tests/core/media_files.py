@@ -23,17 +23,20 @@ MEDIA = {
     "phone.amr": ("libopencore_amrnb", "amr", 8_000, {}),
     "disc.ac3": ("ac3", "ac3", 48_000, {}),
     "pack.wv": ("wavpack", "wv", 44_100, {}),
+    "dictated.wav": ("libmp3lame", "wav", 44_100, {}),
+    "lossless.oga": ("flac", "ogg", 44_100, {}),
+    "lossless.caf": ("alac", "caf", 44_100, {}),
 }
 """Codec, container, sample rate and options by name."""
 WITH_PICTURES = ("fast.mp4", "video.mkv", "old.avi", "dvd.mpg")
 
 
 def write_media(path: Path, samples: NDArray[np.float32]) -> Path:
-    """Write samples (sample, channel) as the kind of `MEDIA` that the name asks for."""
+    """Write samples (sample, channel) of 1, 2 or 8 channels as the kind of `MEDIA` that the name asks for."""
     import av
 
     codec, container, rate, options = MEDIA[path.name]
-    layout = "mono" if path.suffix == ".amr" else "stereo"
+    layout = {1: "mono", 2: "stereo", 8: "7.1"}[samples.shape[1]]
     with av.open(str(path), "w", format=container, options=options) as output:
         sound: Any = output.add_stream(codec, rate=rate, layout=layout)
         pictures: Any = output.add_stream("mpeg4", rate=25) if path.name in WITH_PICTURES else None
@@ -46,7 +49,7 @@ def write_media(path: Path, samples: NDArray[np.float32]) -> Path:
         resampler = av.AudioResampler(format=sound.codec_context.format, layout=layout, rate=rate)
         for start in range(0, len(samples), length):
             frame = av.AudioFrame.from_ndarray(
-                np.ascontiguousarray(samples[start : start + length].T), format="fltp", layout=layout
+                samples[start : start + length].reshape(1, -1), format="flt", layout=layout
             )
             frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
             for part in resampler.resample(frame):

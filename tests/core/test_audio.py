@@ -132,6 +132,13 @@ def test_a_name_may_hold_anything(tmp_path) -> None:
     assert len(read(path)) == 8_000
 
 
+@pytest.mark.parametrize("suffix", [".raw", ".mp3", ".sd2", ""])
+def test_a_name_says_nothing_of_the_contents(tmp_path, suffix) -> None:
+    """One ending in `.raw` would make the library ask for a rate, as for samples without a header."""
+    path = write(tmp_path / "plain.wav", noise(0.5))
+    assert len(read(path.rename(tmp_path / f"plain{suffix}"))) == 8_000
+
+
 @pytest.mark.parametrize(
     ("name", "content", "found"),
     [
@@ -229,6 +236,37 @@ def test_an_mp3_that_does_not_tell_its_length(tmp_path, capfd) -> None:
     without_length_frame(varying)
     assert "varying bit rate" in error_of(varying)
     assert capfd.readouterr().err == ""
+
+
+def id3(n_bytes: int) -> bytes:
+    """A tag whose text is in UTF-16, with marks that look like the beginning of a frame."""
+    size = bytes(n_bytes >> shift & 0x7F for shift in (21, 14, 7, 0))
+    return b"ID3\4\0\0" + size + (b"\xff\xfeA\0" * n_bytes)[:n_bytes]
+
+
+@pytest.mark.parametrize("tags", [id3(6_000), id3(300) + id3(5_000)])
+def test_tags_before_an_mp3_hide_nothing(tmp_path, tags) -> None:
+    path = write(tmp_path / "tagged.mp3", noise(5.0))
+    content = path.read_bytes()
+    path.write_bytes(tags + content + b"TAG" + bytes(125))
+    assert Recording(path).declared_s == pytest.approx(5, abs=0.1)
+    assert abs(len(read(path)) - 80_000) < 10
+    path.write_bytes(tags + content[: len(content) // 2])
+    assert "truncated" in error_of(path)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "subtype"), [("mp3", "MPEG_LAYER_III"), ("ogg", "VORBIS"), ("ogg", "OPUS")]
+)
+@pytest.mark.parametrize("rates", [(16_000, 16_000), (48_000, 16_000)])
+def test_recordings_joined_in_one_file_do_not_pass_for_the_first(tmp_path, suffix, subtype, rates) -> None:
+    parts = [
+        write(tmp_path / f"{place}.{suffix}", noise(2.0, rate), rate, subtype=subtype).read_bytes()
+        for place, rate in enumerate(rates)
+    ]
+    path = tmp_path / f"joined.{suffix}"
+    path.write_bytes(b"".join(parts))
+    assert "found 2.000 s (more follows: several recordings in one file)" in error_of(path)
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, 1e30])

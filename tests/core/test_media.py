@@ -55,7 +55,10 @@ def test_media_give_the_tone_that_was_written(media, name, capfd) -> None:
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("name", ["lossless.m4a", "camera.mov", "exact.mka"])
+LOSSLESS = ("lossless.m4a", "camera.mov", "exact.mka", "lossless.oga", "lossless.caf")
+
+
+@pytest.mark.parametrize("name", LOSSLESS)
 @pytest.mark.parametrize("block_s", [0.013, 1.0, 100.0])
 def test_lossless_media_are_exact_however_the_blocks_are_cut(media, name, block_s) -> None:
     recording = Recording(media / name)
@@ -74,6 +77,51 @@ def test_a_truncated_media_file_is_refused(media, tmp_path, name, kept, capfd) -
     path.write_bytes(whole[: int(len(whole) * kept)])
     assert "no such file" not in error_of(path)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["phone.m4a", "pack.wv", "exact.mka", "lossless.oga"])
+def test_eight_channels_are_averaged(tmp_path, name) -> None:
+    """PyAV reads beyond the last of so many planes, which ends the process."""
+    tone = tone_for(tmp_path / name, SECONDS)
+    samples = np.concatenate([tone * level for level in (0.25, 0.75, 1.25, 1.75)], axis=1)
+    path = write_media(tmp_path / name, samples)
+    assert Recording(path).n_channels == 8
+    found = read(path)
+    assert SECONDS - 0.01 < len(found) / 16_000 < SECONDS + 0.08
+    assert np.sqrt(np.mean(found[8_000:40_000] ** 2)) == pytest.approx(0.25 / np.sqrt(2), rel=0.25)
+
+
+ONSET_S = 1.0
+TELL_NO_START = (
+    "pieces.mp4",
+    "old.avi",
+    "old.flv",
+    "raw.aac",
+    "dvd.mpg",
+    "phone.amr",
+    "disc.ac3",
+    "dictated.wav",
+)
+
+
+@pytest.mark.parametrize("name", MEDIA)
+def test_a_sound_is_where_it_was(tmp_path, name) -> None:
+    """What an encoder puts in front of the sound is taken off, or is under 50 ms where the file does not tell it."""
+    tone = tone_for(tmp_path / name, 2.0)
+    tone[: round(ONSET_S * MEDIA[name][2])] = 0
+    samples = np.abs(read(write_media(tmp_path / name, tone)))
+    late_s = np.flatnonzero(samples > 0.1)[0] / 16_000 - ONSET_S
+    assert -0.005 < late_s < (0.05 if name in TELL_NO_START else 0.005)
+
+
+@pytest.mark.parametrize("name", ["lossless.oga", "disc.ac3", "pack.wv"])
+def test_check_sums_are_looked_at(tmp_path, name) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, (96_000, 2)).astype(np.float32)
+    path = write_media(tmp_path / name, noise)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    error_of(path)
 
 
 def test_a_video_without_sound_is_refused(tmp_path) -> None:

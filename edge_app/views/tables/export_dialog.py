@@ -127,7 +127,9 @@ class ExportDialog(QDialog):
             "parquet": self.tr("Parquet: typed columns, for data tools"),
             "frame-scores": self.tr("Frame scores TSV: every label in every 20 ms, without the events"),
         }
-        return {name: known.get(name, name) for name in (*known, *WRITERS) if name in WRITERS and is_at_hand(name)}
+        return {
+            name: known.get(name, name) for name in (*known, *WRITERS) if name in WRITERS and is_at_hand(name)
+        }
 
     def _offer_name(self) -> None:
         self.path.setText(str(self._folder / f"{self._stem}{SUFFIXES[self.format.currentData()]}"))
