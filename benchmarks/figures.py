@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from typing import Any, Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.machine import Machine
 from edge_app import __version__
@@ -26,6 +27,8 @@ RESULT_FIELDS = (
     *("machine", "settings", "figures", "details"),
 )
 SPREAD_PERCENTILES = (5, 95)
+LEAST_FOR_SPREAD: Final = 20
+"""Repeats from which on these percentiles are not just numbers between the two at each end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +79,18 @@ class Result:
 def spread_figure(
     name: str, unit: str, better: Literal["lower", "higher"], values: Sequence[float]
 ) -> Figure:
-    """The median of repeats, at least one, with their 5th and 95th percentile where there are several."""
+    """The median of repeats, at least one, with their 5th and 95th percentile, or the least and the most of few."""
     value = float(np.median(values))
     if len(values) == 1:
         return Figure(name, unit, better, value)
-    low, high = (float(end) for end in np.percentile(values, SPREAD_PERCENTILES))
-    return Figure(name, unit, better, value, low, high, len(values))
+    return Figure(name, unit, better, value, *spread(values), len(values))
+
+
+def spread(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
+    """From where to where repeats went: their 5th and 95th percentile, or the least and the most of few."""
+    ends = SPREAD_PERCENTILES if len(values) >= LEAST_FOR_SPREAD else (0, 100)
+    low, high = (float(end) for end in np.percentile(values, ends))
+    return low, high
 
 
 def write_result(
@@ -173,6 +182,8 @@ def read_results(path: Path) -> list[Result]:
     if not isinstance(parts, list):
         raise SedgeError(f"{path}: results: expected a list, found {type(parts).__name__}")
     _check_version(path, content)
+    if not parts:
+        raise SedgeError(f"{path}: expected results, found none")
     return [_result_of(path, part) for part in parts]
 
 

@@ -55,8 +55,8 @@ class MachineUse:
     resident_mib: float
     most_resident_mib: float
     """The most at any look."""
-    cpu_clock_mhz: tuple[float, float] | None
-    """The lowest and the highest at any look."""
+    cpu_clock_mhz: tuple[float, ...] = ()
+    """At every look; empty where the system does not tell it."""
     gpu: tuple[GpuReading, ...] = ()
     """At every look."""
 
@@ -65,9 +65,9 @@ class MachineUse:
         words = []
         if self.stolen_share is not None and self.stolen_share > MOST_STOLEN:
             words.append(f"others on this machine's host took {self.stolen_share:.0%} of its processors")
-        if self.cpu_clock_mhz is not None and self.cpu_clock_mhz[0] < CLOCK_DROP * self.cpu_clock_mhz[1]:
-            lowest, highest = self.cpu_clock_mhz
-            words.append(f"the processor's clock fell from {highest:.0f} to {lowest:.0f} MHz")
+        if _fell(self.cpu_clock_mhz):
+            highest, last = max(self.cpu_clock_mhz), self.cpu_clock_mhz[-1]
+            words.append(f"the processor's clock fell from {highest:.0f} to {last:.0f} MHz")
         return words + gpu_warnings(self.gpu)
 
 
@@ -78,9 +78,14 @@ def gpu_warnings(readings: Sequence[GpuReading]) -> list[str]:
     if reasons:
         words.append(f"the GPU was held back by {', '.join(reasons)}")
     clocks = [reading.sm_clock_mhz for reading in readings if reading.sm_clock_mhz]
-    if clocks and clocks[-1] < CLOCK_DROP * max(clocks):
+    if _fell(clocks):
         words.append(f"the GPU's clock fell from {max(clocks)} to {clocks[-1]} MHz")
     return words
+
+
+def _fell(clocks_mhz: Sequence[float]) -> bool:
+    """Whether the last look saw a clock far below the highest; one that rises from idle has not fallen."""
+    return bool(clocks_mhz) and clocks_mhz[-1] < CLOCK_DROP * max(clocks_mhz)
 
 
 def drift(durations_s: Sequence[float]) -> float | None:
@@ -130,21 +135,20 @@ class MachineWatch:
             now - then for now, then in zip(self._moment(), self._begin, strict=True)
         )
         stolen = hasattr(self._psutil.cpu_times(), "steal") and all_s > 0
-        clocks = [clock for clock in self._clocks if clock > 0]
         return MachineUse(
             seconds=seconds,
             cpu_share=busy_s / seconds if seconds > 0 else 0.0,
             stolen_share=stolen_s / all_s if stolen else None,
             resident_mib=self._resident[-1],
             most_resident_mib=max(self._resident),
-            cpu_clock_mhz=(min(clocks), max(clocks)) if clocks else None,
+            cpu_clock_mhz=tuple(clock for clock in self._clocks if clock > 0),
             gpu=tuple(self._gpu),
         )
 
     def _moment(self) -> tuple[float, float, float, float]:
         """Time, this process's processor time, the machine's stolen and whole processor time; seconds."""
-        own, machine = self._process.cpu_times(), self._psutil.cpu_times()
-        return self.clock(), own.user + own.system, getattr(machine, "steal", 0.0), sum(machine)
+        machine = self._psutil.cpu_times()
+        return self.clock(), time.process_time(), getattr(machine, "steal", 0.0), sum(machine)
 
 
 def _process() -> tuple[Any, Any]:

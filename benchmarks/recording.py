@@ -14,6 +14,8 @@ from edge_app.core.logmel import LogMelConfig
 
 SAMPLE_RATE = LogMelConfig().sample_rate
 BLOCK_S = 60
+RECORDER_HZ = 44_100
+"""Sample rate that most recorders write."""
 
 
 def soundscape(sample_rate: int = SAMPLE_RATE) -> NDArray[np.float32]:
@@ -40,3 +42,28 @@ def _blocks(n_samples: int) -> Iterator[NDArray[np.float32]]:
     signal = soundscape()
     for first in range(0, n_samples, BLOCK_S * SAMPLE_RATE):
         yield looped(signal, first, min(n_samples, first + BLOCK_S * SAMPLE_RATE))
+
+
+def write_files(folder: Path, count: int, file_s: float, sample_rate: int) -> dict[str, Path]:
+    """Write `count` mono FLAC files of `file_s` seconds, each where the one before ends; paths by name.
+
+    Raises SedgeError where there is no space.
+    """
+    paths = {f"{number:06d}.flac": folder / f"{number:06d}.flac" for number in range(count)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, samples in zip(paths.values(), _pieces(file_s, sample_rate), strict=False):
+            soundfile.write(path, samples, sample_rate, "PCM_16", format="FLAC")
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise SedgeError(
+            f"{folder}: expected space for {count * file_s:.0f} s of sound, found: {error}"
+        ) from error
+    return paths
+
+
+def _pieces(piece_s: float, sample_rate: int) -> Iterator[NDArray[np.float32]]:
+    """The soundscape over and over, in pieces of shape (sample,); without an end."""
+    signal, length, first = soundscape(sample_rate), round(piece_s * sample_rate), 0
+    while True:
+        yield looped(signal, first, first + length)
+        first = (first + length) % len(signal)

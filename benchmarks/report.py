@@ -1,6 +1,7 @@
 """What every benchmark tells: percentiles of durations, the machine that gave them, and figures to compare by."""
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from benchmarks.figures import (
     plain,
     read_result,
     read_results,
+    spread,
     spread_figure,
     write_result,
     write_results,
@@ -23,6 +25,8 @@ from benchmarks.machine import Machine, machine_key, this_machine
 from edge_app.core.errors import SedgeError
 
 __all__ = [
+    "LEAST_FOR_P95",
+    "NOT_KNOWN",
     "RESULT_SCHEMA_VERSION",
     "Figure",
     "Machine",
@@ -32,6 +36,7 @@ __all__ = [
     "check_positive",
     "machine_key",
     "plain",
+    "progress",
     "read_result",
     "read_results",
     "report_console",
@@ -43,6 +48,9 @@ __all__ = [
     "write_results",
 ]
 
+LEAST_FOR_P95, LEAST_FOR_P99 = 20, 100
+"""Durations that a percentile needs: of fewer it is just below the longest one."""
+NOT_KNOWN = "–"
 NARROWEST = 120  # columns that the widest table needs, where there is no terminal to ask
 
 
@@ -55,33 +63,40 @@ class Timing:
     p95_ms: float
     p99_ms: float
     max_ms: float
-    p5_ms: float | None = None
-    """None where it was not asked for."""
+    low_ms: float
+    """From here they ranged, the few ends of many left out: see `figures.spread`."""
+    high_ms: float
 
     def figure(self, name: str) -> Figure:
-        """The median to compare by, with the 5th and the 95th percentile as its spread."""
-        low, high = (None, None) if self.p5_ms is None else (self.p5_ms, self.p95_ms)
+        """The median to compare by, with what they ranged over where there are several."""
+        low, high = (self.low_ms, self.high_ms) if self.count > 1 else (None, None)
         return Figure(name, "ms", "lower", self.p50_ms, low, high, self.count)
 
     def tail_figures(self, name: str) -> list[Figure]:
-        """The median, the 95th and the 99th percentile, each a figure of its own: `name / p50` and so on."""
-        tails = {"p95": self.p95_ms, "p99": self.p99_ms}
+        """The median, the 95th and the 99th percentile, each a figure of its own: `name / p50` and so on.
+
+        Those of too few durations are left out.
+        """
+        tails = (("p95", self.p95_ms, LEAST_FOR_P95), ("p99", self.p99_ms, LEAST_FOR_P99))
         figures = [
             Figure(f"{name} / {tail}", "ms", "lower", value, count=self.count)
-            for tail, value in tails.items()
+            for tail, value, least in tails
+            if self.count >= least
         ]
         return [self.figure(f"{name} / p50"), *figures]
 
     def cells(self) -> list[str]:
-        """The percentiles as text, for a row of a table."""
-        return [f"{value:.2f}" for value in (self.p50_ms, self.p95_ms, self.p99_ms, self.max_ms)]
+        """The percentiles as text, for a row of a table; a dash for those of too few durations."""
+        p95 = f"{self.p95_ms:.2f}" if self.count >= LEAST_FOR_P95 else NOT_KNOWN
+        p99 = f"{self.p99_ms:.2f}" if self.count >= LEAST_FOR_P99 else NOT_KNOWN
+        return [f"{self.p50_ms:.2f}", p95, p99, f"{self.max_ms:.2f}"]
 
 
 def timing(durations_s: Sequence[float]) -> Timing:
     """Percentiles of durations in seconds, at least one."""
     durations_ms = 1000 * np.asarray(durations_s)
-    p5, p50, p95, p99 = (float(value) for value in np.percentile(durations_ms, (5, 50, 95, 99)))
-    return Timing(len(durations_ms), p50, p95, p99, float(durations_ms.max()), p5)
+    p50, p95, p99, most = (float(value) for value in np.percentile(durations_ms, (50, 95, 99, 100)))
+    return Timing(len(durations_ms), p50, p95, p99, most, *spread(durations_ms))
 
 
 def check_positive(options: Mapping[str, float]) -> None:
@@ -95,6 +110,11 @@ def report_console() -> Console:
     """The console for tables: as wide as the terminal, or wide enough where the output goes to a file."""
     console = Console()
     return console if console.is_terminal else Console(width=max(console.width, NARROWEST))
+
+
+def progress(line: str) -> None:
+    """Say what is done now, on the standard error stream."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def say(console: Console, line: str) -> None:

@@ -82,7 +82,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "time a live step on every runtime, stage by stage, and whole clips",
     ),
     "bench-live": (
-        "benchmarks.latency.live_latency:main",
+        "benchmarks.live.live:main",
         "measure how long real sounds take to become events, and where the time goes",
     ),
     "bench-app": (

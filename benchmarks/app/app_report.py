@@ -80,9 +80,9 @@ def figures_of(report: AppReport) -> Iterator[Figure]:
     """What runs of the app are compared by."""
     if report.start_s:
         yield spread_figure("start to a painted window", "s", "lower", report.start_s)
-    yield Figure("share of one core / whole process", "%", "lower", 100 * report.share_of_a_core_whole)
+    yield Figure("share of a core / whole process", "%", "lower", 100 * report.share_of_a_core_whole)
     for name, share in report.share_of_a_core.items():
-        yield Figure(f"share of one core / thread {name}", "%", "lower", 100 * share)
+        yield Figure(f"share of a core / thread {name}", "%", "lower", 100 * share)
     yield from report.paint.tail_figures("painting the timeline")
     yield from report.loop.tail_figures("turn of the event loop")
     for name, late in (("first mark", report.first_mark), ("confirmed", report.confirmed)):

@@ -3,7 +3,7 @@
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -27,12 +27,13 @@ RESULTS = REPOSITORY / "benchmarks" / "results"
 NAMES = tuple(part.benchmark for part in PARTS)
 
 DESCRIPTION = f"""Run every benchmark in short form, about five minutes in all on two cores: {", ".join(NAMES)}. The
-results go into one file for this machine, benchmarks/results/MACHINE.json; results of benchmarks that are not run now
-stay in it. `sedge bench-report` makes a page of it, `sedge bench-compare` compares it with another.
+results go into one file for this machine, benchmarks/results/MACHINE.json, each as soon as it is there, so that Ctrl-C
+loses only the benchmark that runs; results of benchmarks that are not run now stay in it. `sedge bench-report` makes a
+page of it, `sedge bench-compare` compares it with another.
 
 Accuracy and peers run on {PARTS[-1].on}.
 
-Exit code 0 means done, 1 that a benchmark failed, 2 wrong use."""
+Exit code 0 means done, 1 that a benchmark failed, 2 wrong use, 3 no usable model, 130 interrupted."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,21 @@ def main(argv: Sequence[str]) -> int:
     check_args(args)
     out = args.out or RESULTS / f"{machine_key(this_machine(args.threads))}.json"
     load_bundle(args.bundle)
+    _make_folder(out.parent)
     known = read_results(out) if out.is_file() else []
     begin = time.monotonic()
-    found, errors = run_parts(args, PARTS)
-    if found:
-        out.parent.mkdir(parents=True, exist_ok=True)
+    found: list[Result] = []
+
+    def keep(result: Result) -> None:
+        found.append(result)
         write_results(out, merged(known, found))
-        names = ", ".join(result.benchmark for result in found)
-        print(f"{out}: {names}, measured in {time.monotonic() - begin:.0f} s")
+
+    try:
+        errors = run_parts(args, PARTS, keep)
+    finally:  # also where it is interrupted
+        if found:
+            names = ", ".join(result.benchmark for result in found)
+            print(f"{out}: {names}, measured in {time.monotonic() - begin:.0f} s", flush=True)
     for error in errors:
         print(f"sedge: not measured: {error}", file=sys.stderr)
     return EXIT_SOME_FAILED if errors else EXIT_DONE
@@ -78,9 +86,16 @@ def check_args(args: Bench) -> None:
         raise SedgeError(f"--only: expected some of {', '.join(NAMES)}, found none")
 
 
-def run_parts(args: Bench, parts: Sequence[Part]) -> tuple[list[Result], list[str]]:
-    """Run the parts that were asked for, one after the other; their results, and what went wrong."""
-    found, errors = [], []
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SedgeError(f"{folder}: expected a folder to write into, found: {error.strerror}") from error
+
+
+def run_parts(args: Bench, parts: Sequence[Part], keep: Callable[[Result], None]) -> list[str]:
+    """Run the parts that were asked for, one after the other, and keep each result at once; what went wrong."""
+    errors = []
     with tempfile.TemporaryDirectory(prefix="sedge-") as name:
         folder = Path(name)
         write_demo_clips(folder / "clips")
@@ -89,10 +104,12 @@ def run_parts(args: Bench, parts: Sequence[Part]) -> tuple[list[Result], list[st
                 continue
             print(f"\n== {part.benchmark}: {' '.join(part.words)}, on {part.on}", flush=True)
             try:
-                found.append(run_part(part, folder / "clips", args.bundle, args.threads, folder))
+                result = run_part(part, folder / "clips", args.bundle, args.threads, folder)
             except SedgeError as error:
                 errors.append(str(error))
-    return found, errors
+            else:
+                keep(result)
+    return errors
 
 
 def merged(known: Sequence[Result], found: Sequence[Result]) -> list[Result]:

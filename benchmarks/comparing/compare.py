@@ -16,8 +16,12 @@ from benchmarks.report import read_results, report_console, say
 from edge_app.core.errors import EXIT_DONE, SedgeError
 
 DESCRIPTION = """Compare two files of results, figure by figure: the ratio of B to A, what it may be by the spread of
-the repeats, and which is better. Where spreads overlap there is no difference to tell. Results of unlike machines,
-numbers of threads or models are refused unless --across-machines is given."""
+the repeats, and which is better. Where spreads overlap there is no difference to tell; where they lie apart, but those
+of alike programs would in more than one case of twenty, there were too few repeats: four on each side are enough.
+Spreads are of one run each: what differs from run to run (a busy machine, its clock) only a second run shows. Results
+of unlike machines, numbers of threads or models are refused unless --across-machines is given.
+
+Exit code 0 means compared, 2 wrong use or refused."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,13 @@ class BenchCompare:
 
 def main(argv: Sequence[str]) -> int:
     """Run `sedge bench-compare`; returns 0. Raises SedgeError for files that are no results, and unlike ones."""
-    args = tyro.cli(BenchCompare, args=list(argv), prog="sedge bench-compare", description=DESCRIPTION)
+    args = tyro.cli(
+        BenchCompare,
+        args=list(argv),
+        prog="sedge bench-compare",
+        description=DESCRIPTION,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
     first, second = read_results(args.first), read_results(args.second)
     try:
         comparisons = compare_files(first, second)
@@ -42,7 +52,12 @@ def main(argv: Sequence[str]) -> int:
         raise SedgeError(f"{args.first}, {args.second}: {error}") from error
     if not args.across_machines:
         check_alike(comparisons)
-    show(args, comparisons, report_console())
+    console = report_console()
+    show(args, comparisons, console)
+    for side, ours, theirs in (("A", first, second), ("B", second, first)):
+        others = {result.benchmark for result in theirs}
+        if names := [result.benchmark for result in ours if result.benchmark not in others]:
+            say(console, f"Only in {side}, not compared: {', '.join(names)}")
     return EXIT_DONE
 
 

@@ -46,12 +46,15 @@ HEADLINES = (
         r"load (\d+) / (provisional|confirmed) / onset to news",
         r"onset to \2 event, busy processes beside: \1",
     ),
-    Headline("throughput", r"one core / (.+) / (score, .*|listen.*)", r"\2: \1, one core"),
+    Headline(
+        "throughput", r"one core / (.+) / (score, context \w+|score, \d+ files.*|listen)", r"\2: \1, one core"
+    ),
     Headline(
         "throughput", r"one core / (.+) / speed by the baseline's", r"times as fast as the baseline CRNN: \1"
     ),
     Headline("throughput", r"workers / (\d+) / speed", r"score, workers: \1"),
-    Headline("throughput", r"journal / longer than without", "score takes longer for its journal"),
+    Headline("throughput", r"journal / share of the run", "of a run of score, spent on its journal"),
     Headline("memory", r"(score|listen .+) / long / peak", r"most memory, long recording: \1"),
+    Headline("peers", r"(.+) / share of a core", r"share of a core for sound in real time: \1"),
     Headline("memory", r"(score --workers \d+) / long / together", r"most memory of all processes: \1"),
 )

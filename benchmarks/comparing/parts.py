@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from benchmarks.figures import Result, read_result
 from edge_app.core.errors import SedgeError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+END_S = 20.0
+"""What an interrupted command may take to end its workers and remove its files."""
 CLIPS = "CLIPS"
 """Stands for the folder of labelled clips in a part's words."""
 
@@ -30,10 +33,10 @@ CUT_SOUNDSCAPE = (
     "it shows that the figures hold, `sedge bench-accuracy FOLDER` and `sedge bench-peers FOLDER` measure"
 )
 PARTS = (
-    Part("latency", ("bench-latency", "--seconds", "20", "--paced-seconds", "5", "--clip-calls", "5")),
+    Part("latency", ("bench-latency", "--seconds", "20", "--paced-seconds", "10", "--clip-calls", "5")),
     Part("live", ("bench-live", "--seconds", "60"), "a minute of the bundled soundscape, in real time"),
-    Part("throughput", ("bench-throughput", "--seconds-of-audio", "120", "--repeats", "2")),
-    Part("memory", ("bench-memory", "--minutes", "20", "--short-minutes", "2")),
+    Part("throughput", ("bench-throughput", "--seconds-of-audio", "60", "--repeats", "4")),
+    Part("memory", ("bench-memory", "--minutes", "10", "--short-minutes", "2")),
     Part("accuracy", ("bench-accuracy", CLIPS), CUT_SOUNDSCAPE),
     Part("peers", ("bench-peers", CLIPS), CUT_SOUNDSCAPE),
 )
@@ -57,7 +60,18 @@ def command_words(part: Part, clips: Path, bundle: Path | None, threads: int, pa
 
 
 def run_command(words: Sequence[str]) -> None:
-    """Run `sedge` with these words from the checkout. Raises SedgeError where it does not end with 0."""
-    done = subprocess.run([sys.executable, "-m", "edge_app", *words], cwd=REPOSITORY, check=False)
-    if done.returncode != 0:
-        raise SedgeError(f"sedge {words[0]}: expected exit code 0, found {done.returncode}")
+    """Run `sedge` with these words from the checkout. Raises SedgeError where it does not end with 0.
+
+    An interrupt reaches the command as well: it is given time to end by itself.
+    """
+    with subprocess.Popen([sys.executable, "-m", "edge_app", *words], cwd=REPOSITORY) as process:
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(END_S)
+            raise
+        finally:
+            process.kill()  # nothing where it has ended
+    if code != 0:
+        raise SedgeError(f"sedge {words[0]}: expected exit code 0, found {code}")

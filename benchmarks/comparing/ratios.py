@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from math import comb
+from typing import Any, Final, Literal
 
 from benchmarks.figures import Figure, Result
 from benchmarks.machine import Machine
 from edge_app.core.errors import SedgeError
 
-Verdict = Literal["better", "worse", "no difference to tell", "equal", "measured once"]
+Verdict = Literal["better", "worse", "no difference to tell", "equal", "too few repeats", "measured once"]
+CHANCE: Final = 1 / 20
+"""What it may be at most that spreads of alike things lie apart, for a difference to be told."""
 GIBIBYTE = 2**30
 COMPARED_SETTINGS = ("threads", "bundle")
 """What makes results unlike where they disagree; the other settings are told."""
@@ -35,7 +38,7 @@ class Ratio:
     first: Figure
     second: Figure
     ratio: float | None
-    """Second by first; None where the first is 0."""
+    """Second by first; None where the first is not above 0, or the second is below."""
     low: float | None
     """The least that it can be by both spreads; None where neither has one, or one reaches 0."""
     high: float | None
@@ -160,7 +163,7 @@ def _differences(first: Mapping[str, str], second: Mapping[str, str]) -> Iterato
 
 def ratio_of(first: Figure, second: Figure) -> Ratio:
     """The second figure by the first, over what both spreads leave open."""
-    ratio = second.value / first.value if first.value else None
+    ratio = second.value / first.value if first.value > 0 and second.value >= 0 else None
     low, high = _ratio_spread(first, second)
     return Ratio(first, second, ratio, low, high, _verdict(first, second))
 
@@ -186,4 +189,18 @@ def _verdict(first: Figure, second: Figure) -> Verdict:
     (ours_low, ours_high), (low, high) = _range(first), _range(second)
     if low <= ours_high and ours_low <= high:
         return "no difference to tell"
+    if chance_apart(_repeats(first), _repeats(second)) > CHANCE:
+        return "too few repeats"
     return "better" if (second.value < first.value) == (first.better == "lower") else "worse"
+
+
+def _repeats(figure: Figure) -> int:
+    return 1 if figure.low is None else figure.count
+
+
+def chance_apart(first: int, second: int) -> float:
+    """How probable it is that all of so many repeats lie on one side of all of the others, where they are alike.
+
+    Of all orders, each as probable, two have this: those of the rank-sum test at its end.
+    """
+    return 2 / comb(first + second, first)

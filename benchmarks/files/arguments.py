@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from benchmarks.files.sound_files import RECORDER_HZ, write_files
-from benchmarks.recording import SAMPLE_RATE
+from benchmarks.recording import RECORDER_HZ, SAMPLE_RATE, write_files, write_long_recording
 from benchmarks.report import check_positive
 from edge_app.commands.score_workers import usable_cores
 from edge_app.core.runtimes import RuntimeName
@@ -15,6 +14,8 @@ from edge_app.scoring.task import ScoreSettings
 from edge_app.store.places import engine_folder
 
 Preset = Literal["full", "small"]
+FILES_A_WORKER = 4
+"""At least so many files for each of the most workers: of fewer, how they divide would decide the figures."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class BenchThroughput:
     """Sound to go through each way: once as one file, once cut into many."""
     file_seconds: Annotated[float, tyro.conf.arg(metavar="S")] = 10.0
     """Length of each of the many files."""
-    repeats: Annotated[int, tyro.conf.arg(metavar="N")] = 3
-    """How often each way is run; the median counts."""
+    repeats: Annotated[int, tyro.conf.arg(metavar="N")] = 4
+    """How often each way is run; the median counts. `sedge bench-compare` needs 4 to tell a difference."""
     threads: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """Threads that the model may use, in each worker; in the figures of one core they share it."""
     batches: tuple[int, ...] = (1, 2, 4, 8)
@@ -43,7 +44,8 @@ class BenchThroughput:
     untrained: tuple[Preset, ...] = ()
     """Measure a single untrained system of these widths beside: weights change neither arithmetic nor time."""
     ray: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
-    """A Ray cluster to measure against the workers of this machine; its workers are as many as the most of these."""
+    """A Ray cluster to measure against the most workers of this machine. It uses all of its processors: start it with
+    as many as these workers have threads."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Where to write the figures as JSON as well."""
 
@@ -61,6 +63,11 @@ class BenchThroughput:
     def audio_s(self) -> float:
         """Seconds of sound: whole files."""
         return self.n_files * self.file_seconds
+
+    @property
+    def n_worker_files(self) -> int:
+        """The files that workers are given: the many, some of them several times where the workers are many."""
+        return max(self.n_files, FILES_A_WORKER * self.worker_counts[-1])
 
     @property
     def worker_counts(self) -> tuple[int, ...]:
@@ -109,9 +116,10 @@ class Sounds:
     @classmethod
     def write(cls, folder: Path, args: BenchThroughput) -> "Sounds":
         """Write all of it into a folder. Raises SedgeError where there is no space."""
-        whole = write_files(folder / "whole", 1, args.audio_s, SAMPLE_RATE)
+        files = write_files(folder / "files", args.n_files, args.file_seconds, SAMPLE_RATE)
+        write_long_recording(folder / "whole.flac", args.audio_s)
         return cls(
-            next(iter(whole.values())),
-            write_files(folder / "files", args.n_files, args.file_seconds, SAMPLE_RATE),
+            folder / "whole.flac",
+            files,
             write_files(folder / "recorder", args.n_files, args.file_seconds, RECORDER_HZ),
         )

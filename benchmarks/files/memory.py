@@ -22,6 +22,7 @@ from benchmarks.report import (
     Machine,
     bundle_setting,
     check_positive,
+    progress,
     report_console,
     say,
     this_machine,
@@ -37,9 +38,11 @@ CommandName = Literal["score", "score-workers", "listen"]
 
 DESCRIPTION = """Run `sedge score`, with one worker and with several, and `sedge listen --no-realtime` on short and on
 long recordings, each as a process of its own, and print the most memory that was resident at any time, which should
-not grow with the length: of the largest process, and of all processes together, looked at four times a second, with
-the pages that they share counted once. The recordings are the bundled soundscape, looped, as 16 kHz mono FLAC in a
-temporary folder, as many as there are workers; two hours take 150 MB."""
+not grow with the length: of the largest process, and of all processes together, looked at again and again, with the
+pages that they share counted once. The recordings are the bundled soundscape, looped, as 16 kHz mono FLAC in a
+temporary folder, as many as there are workers; two hours take 150 MB.
+
+Exit code 0 means done, 2 wrong use or a command that failed, 3 no usable model."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ def measure(args: BenchMemory) -> MemoryReport:
             folder = Path(name) / length
             _write_recordings(folder / "recordings", audio_s, args)
             for command, words in _commands(args, folder).items():
-                _progress(f"{command} on {audio_s / 60:g} minutes")
+                progress(f"{command} on {audio_s / 60:g} minutes")
                 runs.setdefault(command, []).append(run_sedge(words, audio_s, folder))
     commands = {command: growth(*pair) for command, pair in runs.items()}
     bundle = bundle_setting(manifest.name, manifest.graph.sha256)
@@ -156,7 +159,7 @@ def growth(short: Run, long: Run) -> Growth:
 
 def _write_recordings(folder: Path, audio_s: float, args: BenchMemory) -> None:
     """One recording, and links to it for the other workers, so that a day of sound is on the disk once."""
-    _progress(f"writing {audio_s / 60:g} minutes of sound")
+    progress(f"writing {audio_s / 60:g} minutes of sound")
     folder.mkdir(parents=True)
     write_long_recording(folder / "0.flac", audio_s)
     if "score-workers" in args.commands:
@@ -220,7 +223,7 @@ def run_sedge(words: list[str], audio_s: float, folder: Path) -> Run:
     ):
         seen = watch(process)
     figures = json.loads(report.read_text(encoding="utf-8")) if process.returncode == 0 else {}
-    if (exit_code := figures.get("exit_code")) != EXIT_DONE:
+    if (exit_code := figures.get("exit_code", process.returncode)) != EXIT_DONE:
         raise SedgeError(
             f"sedge {words[0]}: expected exit code {EXIT_DONE}, found {exit_code}: {_last_line(said)}"
         )
@@ -233,10 +236,6 @@ def run_sedge(words: list[str], audio_s: float, folder: Path) -> Run:
 def _last_line(path: Path) -> str:
     lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return (lines or ["nothing said"])[-1]
-
-
-def _progress(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def show(report: MemoryReport, console: Console) -> None:

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 from benchmarks.files.arguments import BenchThroughput, Sounds
-from benchmarks.files.ways import progress
-from benchmarks.files.worker_runs import WorkerRun, run_once, with_journal, without_journal
+from benchmarks.files.worker_runs import Consume, WorkerRun, run_once, with_journal, without_journal
+from benchmarks.report import progress
 from edge_app.core.bundle import load_bundle
 from edge_app.core.runtimes import open_runtime
 from edge_app.scoring.batch import Workers
@@ -58,11 +59,12 @@ class Scaling:
 
 
 def measure_scaling(args: BenchThroughput, sounds: Sounds, folder: Path) -> Scaling:
-    """Score the many files with each number of workers, as often as asked for, by turns."""
+    """Score many files with each number of workers, as often as asked for, by turns."""
     counts, settings = args.worker_counts, args.settings
     open_workers = _opener(settings, max(args.batches))
-    journaled = with_journal(settings, sounds.files, folder)
-    bare = without_journal(sounds.files)
+    paths = cycle(sounds.files.values())
+    recordings = {f"{number:06d}.flac": next(paths) for number in range(args.n_worker_files)}
+    journaled, bare = with_journal(settings, recordings, folder), without_journal(recordings)
     runs: dict[str, Run] = {
         f"{count} workers": lambda count=count: run_once(open_workers(count), count, journaled)  # type: ignore[misc]
         for count in counts
@@ -70,10 +72,10 @@ def measure_scaling(args: BenchThroughput, sounds: Sounds, folder: Path) -> Scal
     most = counts[-1]
     runs["without journal"] = lambda: run_once(open_workers(most), most, bare)
     if args.ray is not None:
-        runs["Ray"] = _ray_run(settings, args.ray, most, sounds.files)
+        runs["Ray"] = _ray_run(settings, args.ray, most, bare)
     measured = _by_turns(runs, args.repeats)
     return Scaling(
-        args.audio_s,
+        args.n_worker_files * args.file_seconds,
         {count: measured[f"{count} workers"] for count in counts},
         measured["without journal"],
         measured.get("Ray", []),
@@ -100,8 +102,8 @@ def _opener(settings: ScoreSettings, batch: int) -> Callable[[int], Workers]:
     return lambda count: ThreadWorkers(settings, runtime, count, batch)
 
 
-def _ray_run(settings: ScoreSettings, address: str, most: int, recordings: Mapping[str, Path]) -> Run:
+def _ray_run(settings: ScoreSettings, address: str, most: int, consume: Consume) -> Run:
     from edge_app.scoring.cluster import RayWorkers
 
-    workers, bare = RayWorkers(settings, address), without_journal(recordings)
-    return lambda: run_once(workers, most, bare)
+    workers = RayWorkers(settings, address)
+    return lambda: run_once(workers, most, consume)

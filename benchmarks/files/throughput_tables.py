@@ -31,7 +31,7 @@ def show(
     console.print(_stages_table(single, args))
     say(
         console,
-        f"Workers: {args.n_files} files of {args.file_seconds:g} s through the first model, threads of each: "
+        f"Workers: {args.n_worker_files} files of {args.file_seconds:g} s through the first model, threads of each: "
         f"{args.threads}; from the first recording's begin to the last result, and in brackets all of it.",
     )
     console.print(_workers_table(scaling))

@@ -1,7 +1,6 @@
 """Ways through recordings on one core: scoring and listening with each model, and the baseline beside them."""
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from benchmarks.report import progress
 from edge_app.core.detect import Detector
 from edge_app.stream.engine import Engine
 from edge_app.stream.messages import EventNews
@@ -86,8 +86,3 @@ def listen(detector: Detector, path: Path) -> int:
     """Events of one recording through the live engine."""
     with Engine(FileSource(path), detector) as engine:
         return sum(isinstance(news, EventNews) and news.type == "closed" for news in engine)
-
-
-def progress(line: str) -> None:
-    """Say what is done now, on the standard error stream."""
-    print(line, file=sys.stderr, flush=True)

@@ -1,7 +1,6 @@
 """`sedge bench-fused`: what the fused graph costs, in each precision, beside the machine's speed and a baseline."""
 
 import multiprocessing
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -39,6 +38,7 @@ from benchmarks.report import (
     Machine,
     bundle_setting,
     check_positive,
+    progress,
     report_console,
     say,
     this_machine,
@@ -120,7 +120,7 @@ def measure(args: BenchFused) -> FusedReport:
     bundle = load_bundle(args.bundle)
     features = window_features(bundle)
     with tempfile.TemporaryDirectory(prefix="sedge-") as name:
-        _progress("writing graphs")
+        progress("writing graphs")
         groups = _graphs(args, bundle, features, Path(name))
         baseline_path = Path(name) / "baseline.onnx"
         export_baseline(_baseline(args, bundle), len(features), baseline_path)
@@ -150,7 +150,7 @@ def figures_of(report: FusedReport) -> Iterator[Figure]:
             name = f"{group.title} / {graph.precision}"
             for work, speed in graph.works.items():
                 yield speed.time.figure(f"{name} / {work}")
-            yield Figure(f"{name} / clip beside the baseline", "times", "lower", graph.clip_by_baseline)
+            yield Figure(f"{name} / clip beside the baseline", "x", "lower", graph.clip_by_baseline)
         yield group.baseline.time.figure(f"{group.title} / baseline CRNN / clip")
         yield Figure(f"{group.title} / matrix product", "GFLOP/s", "higher", group.product.gflop_per_s)
     for each in report.on_gpu:
@@ -175,7 +175,7 @@ def time_groups(
     """Time each group of graphs of one ensemble."""
     product, speeds = MatrixProduct(product_size), []
     for graphs in groups:
-        _progress(f"{graphs[0].title}: {', '.join(graph.precision for graph in graphs)}, {seconds:g} s")
+        progress(f"{graphs[0].title}: {', '.join(graph.precision for graph in graphs)}, {seconds:g} s")
         speeds.append(group_speed(graphs, baseline_path, features, seconds, product))
     return tuple(speeds)
 
@@ -212,7 +212,7 @@ def _on_gpu(
     features: NDArray[np.float32],
     engines: Path,
 ) -> tuple[GpuSpeed, ...]:
-    _progress("on the GPU; with TensorRT, engines are compiled first: minutes")
+    progress("on the GPU; with TensorRT, engines are compiled first: minutes")
     seconds = args.seconds / 6
     timed = [graph for graph in graphs if graph.precision != "int8"]
     found = list(runtime_speeds(timed, features, seconds, engines))
@@ -220,10 +220,6 @@ def _on_gpu(
         fused = ensemble(_pairs(args, bundle, max(args.members)))
         found += torch_speeds(fused, graphs[0].bundle.manifest, features, seconds, torch.device("cuda"))
     return tuple(found)
-
-
-def _progress(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def show(report: FusedReport, console: Console) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.latency.live_path import Pace
 from benchmarks.recording import looped
-from benchmarks.report import Timing, timing
+from benchmarks.report import Timing, spread, timing
 from edge_app.core.detect import Detector
 from edge_app.core.runtime import FusedInput, FusedOutput, Runtime
 
@@ -32,6 +32,8 @@ class Comparison:
     window: Timing
     ratio_of_medians: float
     """How many times cheaper the step is."""
+    ratios: tuple[float, float] | None
+    """From where to where the ratios of the pairs went; None for one pair."""
 
 
 class Contest:
@@ -89,4 +91,5 @@ def compare(contest: Contest, n_pairs: int, pace: Pace | None = None) -> Compari
                 pace.wait()
             durations_s.append(run())
     step, window = timing(steps_s), timing(windows_s)
-    return Comparison(step, window, window.p50_ms / step.p50_ms)
+    pairs = [window_s / step_s for window_s, step_s in zip(windows_s, steps_s, strict=True)]
+    return Comparison(step, window, window.p50_ms / step.p50_ms, spread(pairs) if n_pairs > 1 else None)

@@ -13,11 +13,10 @@ from benchmarks.latency.live_path import WHOLE
 from benchmarks.latency.runtime_runs import (
     PACED,
     SOURCE_RATE,
-    Opened,
     RunSettings,
     RuntimeRuns,
+    measure_all,
     measure_runtime,
-    open_all,
     open_one,
 )
 from benchmarks.report import (
@@ -28,7 +27,7 @@ from benchmarks.report import (
     timing,
     write_result,
 )
-from edge_app.core.bundle import BundleManifest
+from edge_app.core.bundle import BundleManifest, load_bundle
 from edge_app.core.delay import algorithmic_delay
 from edge_app.core.errors import EXIT_DONE, EXIT_SOME_FAILED, SedgeError
 from edge_app.core.runtimes import FASTER_THAN_CPU, RUNTIME_NAMES, PassedOver, RuntimeName
@@ -84,10 +83,9 @@ def main(argv: Sequence[str]) -> int:
 def measure(args: BenchLatency) -> tuple[LatencyReport, dict[str, Any]]:
     """Run everything, and write the result where `--json` says; the report, and the result as plain values."""
     check_args(args)
-    opened, passed_over = _open(args)
-    manifest = opened[0].live.bundle.manifest
+    manifest = load_bundle(args.bundle).manifest
     settings = run_settings(args, manifest)
-    report = _report(args, opened, passed_over, settings)
+    report = _report(args, manifest, settings)
     result = write_result(
         args.json,
         "latency",
@@ -130,17 +128,14 @@ def run_settings(args: BenchLatency, manifest: BundleManifest) -> RunSettings:
     return RunSettings(hops, args.seconds, args.paced_seconds, args.most_batch, args.clip_calls, args.threads)
 
 
-def _open(args: BenchLatency) -> tuple[list[Opened], list[PassedOver]]:
+def _measured(args: BenchLatency, settings: RunSettings) -> tuple[list[RuntimeRuns], list[PassedOver]]:
     if args.runtime != "all":
-        return [open_one(args.bundle, args.runtime, None, args.threads)], []
-    return open_all(args.bundle, RUNTIME_NAMES, None, args.threads)
+        return [measure_runtime(open_one(args.bundle, args.runtime, args.threads), settings)], []
+    return measure_all(args.bundle, RUNTIME_NAMES, settings)
 
 
-def _report(
-    args: BenchLatency, opened: Sequence[Opened], passed_over: list[PassedOver], settings: RunSettings
-) -> LatencyReport:
-    manifest = opened[0].live.bundle.manifest
-    runtimes = [measure_runtime(each, settings) for each in opened]
+def _report(args: BenchLatency, manifest: BundleManifest, settings: RunSettings) -> LatencyReport:
+    runtimes, passed_over = _measured(args, settings)
     return LatencyReport(
         bundle=manifest.name,
         window_frames=manifest.tag_window_frames,
@@ -157,5 +152,5 @@ def budget_of(runtimes: Sequence[RuntimeRuns], budget_ms: float) -> Budget:
     """What a budget is held against: the fastest runtime in the order in which the program chooses one."""
     order: tuple[RuntimeName, ...] = (*FASTER_THAN_CPU, "cpu", *get_args(RuntimeName))
     runs = min(runtimes, key=lambda each: order.index(each.name))
-    p95_ms = timing(runs.hops[runs.main_hop][PACED].spent_s[WHOLE]).p95_ms
-    return Budget(runs.name, runs.main_hop, budget_ms, p95_ms)
+    spent = timing(runs.hops[runs.main_hop][PACED].spent_s[WHOLE])
+    return Budget(runs.name, runs.main_hop, budget_ms, spent.p95_ms, spent.count)

@@ -1,7 +1,7 @@
 """The figures of `sedge bench-latency`: as results keep them, and how they are printed."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Console
@@ -27,6 +27,8 @@ class Budget:
     hop_frames: int
     budget_ms: float
     p95_ms: float
+    steps: int
+    """That were timed."""
 
     @property
     def is_met(self) -> bool:
@@ -39,7 +41,7 @@ class Budget:
         verdict = "met" if self.is_met else "missed"
         return (
             f"Budget {verdict}: the live step of {self.hop_frames} frames, paced, on {self.runtime} took "
-            f"{self.p95_ms:.1f} ms at the 95th percentile, and may take {self.budget_ms:g} ms."
+            f"{self.p95_ms:.1f} ms at the 95th percentile of {self.steps}, and may take {self.budget_ms:g} ms."
         )
 
 
@@ -65,7 +67,9 @@ def figures(report: LatencyReport) -> Iterator[Figure]:
             for pace, hop_runs in paces.items():
                 for stage, spent_s in hop_runs.spent_s.items():
                     name = f"{runs.name} / hop of {hop} frames / {pace} / {stage}"
-                    yield spread_figure(name, "ms", "lower", [1000 * each_s for each_s in spent_s])
+                    median, *tails = timing(spent_s).tail_figures(name)
+                    yield replace(median, name=name)
+                    yield from tails if stage == WHOLE else ()
             name = f"{runs.name} / hop of {hop} frames / {PACED} / share of a core"
             yield Figure(name, "%", "lower", 100 * paces[PACED].use.cpu_share)
         for batch, calls_s in runs.clips_s.items():
@@ -80,7 +84,8 @@ def _once(runs: RuntimeRuns) -> Iterator[Figure]:
         yield Figure(f"{runs.name} / first window", "ms", "lower", 1000 * runs.first_window_s)
     for pace, pair in runs.comparison.items():
         name = f"{runs.name} / window by live step / {pace}"
-        yield Figure(name, "x", "higher", pair.ratio_of_medians, count=pair.step.count)
+        low, high = pair.ratios or (None, None)
+        yield Figure(name, "x", "higher", pair.ratio_of_medians, low, high, pair.step.count)
     most_mib = max(each.use.most_resident_mib for paces in runs.hops.values() for each in paces.values())
     yield Figure(f"{runs.name} / resident memory", "MiB", "lower", most_mib)
 

@@ -148,14 +148,18 @@ def time_stages(
     n_hops: int,
     warm_up: int,
     pace: Pace | None = None,
+    on_warm: Callable[[], object] = lambda: None,
 ) -> dict[str, list[float]]:
     """Feed a looped signal in blocks of `block` samples; seconds by stage of `n_hops` hops after `warm_up` more.
 
-    The warm-up runs back to back; after it each block waits for the pace, if there is one.
+    The warm-up runs back to back, then `on_warm` is called; after it each block waits for the pace, if there is one.
     """
-    done = 0
+    done, is_warm = 0, False
     while len(path.spent) < warm_up + n_hops:
-        if pace is not None and len(path.spent) >= warm_up:
+        if not is_warm and len(path.spent) >= warm_up:
+            is_warm = True
+            on_warm()
+        if pace is not None and is_warm:
             pace.wait()
         path.push(looped(signal, done, done + block))
         done += block

@@ -25,6 +25,7 @@ from edge_app.stream.driver import BLOCK_S
 SOURCE_RATE = 44_100
 WARM_UP_RUNS = 10
 HOT, PACED = "hot", "paced"
+LEAST_HOT_SHARE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,29 +99,40 @@ class RuntimeRuns:
         """What may have slowed the measurement down, in words."""
         uses = [runs.use for paces in self.hops.values() for runs in paces.values()]
         words = [word for use in uses for word in use.warnings()]
-        return [*drift_warnings(self.drift), *dict.fromkeys(words)]
+        return [*drift_warnings(self.drift), *self._competition(), *dict.fromkeys(words)]
+
+    def _competition(self) -> list[str]:
+        """In words, that hot steps on the processor, which never wait, did not have a core to themselves."""
+        shares = [paces[HOT].use.cpu_share for paces in self.hops.values() if HOT in paces]
+        if self.name != "cpu" or min(shares, default=1.0) >= LEAST_HOT_SHARE:
+            return []
+        return [f"other programs took the processor: hot steps had {min(shares):.0%} of a core"]
 
 
-def open_all(
-    bundle: Path | None, names: Sequence[RuntimeName], hop_frames: int | None, threads: int
-) -> tuple[list[Opened], list[PassedOver]]:
-    """Every runtime that runs here, and the others with the reason. Raises SedgeError where the bundle is unusable."""
-    opened, passed_over = [], []
+def measure_all(
+    bundle: Path | None, names: Sequence[RuntimeName], settings: RunSettings
+) -> tuple[list[RuntimeRuns], list[PassedOver]]:
+    """Measure every runtime that runs here, and give the others with the reason.
+
+    One is opened after the one before is gone: none is measured with the memory and threads of another beside it.
+    Raises SedgeError where the bundle is unusable.
+    """
+    measured, passed_over = [], []
     for name in names:
         try:
-            opened.append(open_one(bundle, name, hop_frames, threads))
+            measured.append(measure_runtime(open_one(bundle, name, settings.threads), settings))
         except RuntimeUnavailable as error:
             passed_over.append(PassedOver(name, str(error)))
-    return opened, passed_over
+    return measured, passed_over
 
 
-def open_one(bundle: Path | None, name: RuntimeName, hop_frames: int | None, threads: int) -> Opened:
+def open_one(bundle: Path | None, name: RuntimeName, threads: int) -> Opened:
     """Open a runtime from the bundle's folder on. Raises RuntimeUnavailable where it does not run here."""
 
     def load() -> Detector:
         loaded = load_bundle(bundle)
         opened = open_runtime(loaded, name, threads, engine_folder())
-        return Detector(loaded, opened.runtime, "live", hop_frames)
+        return Detector(loaded, opened.runtime, "live")
 
     load_s, detector = seconds_of(load)
     if name != "tensorrt":
@@ -189,10 +201,11 @@ def _hop_runs(detector: Detector, settings: RunSettings) -> dict[str, HopRuns]:
 def _stage_runs(
     detector: Detector, signal: NDArray[np.float32], block_s: float, count: int, pace: Pace | None
 ) -> HopRuns:
-    path, watch = LivePath(detector, SOURCE_RATE), MachineWatch()
-    block = round(block_s * SOURCE_RATE)
-    spent_s = time_stages(path, signal, block, count, WARM_UP_RUNS, pace)
-    return HopRuns(spent_s, watch.use())
+    path, block, watches = LivePath(detector, SOURCE_RATE), round(block_s * SOURCE_RATE), list[MachineWatch]()
+    spent_s = time_stages(
+        path, signal, block, count, WARM_UP_RUNS, pace, lambda: watches.append(MachineWatch())
+    )
+    return HopRuns(spent_s, watches[0].use())
 
 
 def _clips(contest: Contest, settings: RunSettings) -> dict[int, list[float]]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from benchmarks.report import (
     Figure,
     Machine,
     check_positive,
+    progress,
     report_console,
     say,
     this_machine,
@@ -121,7 +121,7 @@ def measure(args: BenchTraining, recipe: Recipe) -> TrainingReport:
     with tempfile.TemporaryDirectory(prefix="sedge-") as folder:
         clips = soundscape_clips(event_labels, Path(folder))
         for name in dict.fromkeys(args.models):
-            _progress(f"{name}: {WARM_UP_STEPS} steps to warm up, {args.steps} to time")
+            progress(f"{name}: {WARM_UP_STEPS} steps to warm up, {args.steps} to time")
             loop, n_seeds = _loop(recipe, name, args.threads), len(seeds_of(recipe, name))
             models[name], detection = model_speed(name, recipe, clips, loop, args.steps)
             parts[name] = training_hours(loop, n_seeds, models[name].clips_per_s.median)
@@ -169,10 +169,6 @@ def _gpu_name(recipe: Recipe, names: Sequence[str]) -> str | None:
 def _machine(threads: int) -> Machine:
     machine = this_machine(threads)
     return dataclasses.replace(machine, libraries={**machine.libraries, "torch": torch.__version__})
-
-
-def _progress(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def show(report: TrainingReport, console: Console) -> None:

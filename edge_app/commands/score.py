@@ -3,7 +3,6 @@
 import json
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,15 +19,15 @@ from edge_app.commands.score_truth import check_truth, print_figures
 from edge_app.commands.score_workers import make_workers, settings_of
 from edge_app.core.detect import Detector
 from edge_app.core.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, SedgeError
-from edge_app.formats.registry import SUFFIXES
+from edge_app.formats.registry import EVENT_FORMATS, SUFFIXES
 from edge_app.formats.whole_file import write_whole
 from edge_app.scoring.batch import run_batch
 from edge_app.scoring.facts import DetectorFacts
-from edge_app.scoring.journal import Counts, Failure, Identity, Journal, has_run
+from edge_app.scoring.journal import JOURNAL_FILE, Counts, Failure, Identity, Journal, has_run
 from edge_app.scoring.recordings import Found, collect
 from edge_app.scoring.summary import summary
 from edge_app.scoring.summary_page import write_summary_page
-from edge_app.scoring.tables import write_tables
+from edge_app.scoring.tables import LABELS_FOLDER, write_tables
 from edge_app.scoring.task import ScoreSettings
 
 SUMMARY_FILE, PAGE_FILE, DURATIONS_FILE = "summary.json", "summary.html", "durations.tsv"
@@ -79,7 +78,7 @@ def _make_writable(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
         probe = out / ".sedge.partial"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another run may try the same at this moment
     except OSError as error:
         raise SedgeError(f"{out}: expected a folder that can be written, found: {error.strerror}") from error
 
@@ -91,29 +90,18 @@ def _score(args: ScoreArgs, detector: Detector, found: Found | None) -> int:
         run = Run(args, DetectorFacts.of(detector), journal, unread, console)
         for error in unread.values():
             say(console, f"sedge: {error}")
-        started, before_s = time.perf_counter(), _seconds_before(args)
         interrupted = not _work(run, settings, detector)
-        status = _finish(run, before_s + time.perf_counter() - started, interrupted)
+        status = _finish(run, interrupted)
     if args.ground_truth is not None and not interrupted:
         return status or print_figures(args.out, args.ground_truth)
     return status
-
-
-def _seconds_before(args: ScoreArgs) -> float:
-    """Seconds that a run which goes on took before, by its summary; 0 where a crash left none."""
-    if not args.resume:
-        return 0.0
-    try:
-        return float(json.loads((args.out / SUMMARY_FILE).read_text(encoding="utf-8"))["wall_s"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0.0
 
 
 def _open_journal(args: ScoreArgs, identity: Identity, found: Found | None) -> Journal:
     """The journal of a new run, or of the one that goes on."""
     if not args.resume:
         recordings = found.recordings if found else {}
-        replaces = args.overwrite and has_run(args.out)
+        replaces = args.overwrite and (args.out / JOURNAL_FILE).exists()
         journal = Journal.create(args.out, identity, recordings, args.overwrite)
         if replaces:
             _remove_tables(args.out)
@@ -153,37 +141,47 @@ def _work(run: Run, settings: ScoreSettings, detector: Detector) -> bool:
 
 def _tally(counts: Counts, retry_failed: bool) -> Tally:
     files = counts.done + counts.failed + counts.waiting
-    failed = 0 if retry_failed else counts.failed
-    total_bytes = counts.bytes_waiting + counts.bytes_done
-    return Tally(files, total_bytes, counts.done, failed, counts.bytes_done)
+    total_bytes = counts.bytes_done + counts.bytes_failed + counts.bytes_waiting
+    if retry_failed:
+        return Tally(files, total_bytes, counts.done, 0, counts.bytes_done)
+    return Tally(files, total_bytes, counts.done, counts.failed, counts.bytes_done + counts.bytes_failed)
 
 
-def _finish(run: Run, wall_s: float, interrupted: bool) -> int:
+def _finish(run: Run, interrupted: bool) -> int:
     """Write what is found so far, say it, and give the exit status."""
     args, counts = run.args, run.journal.counts()
-    written = write_tables(args.out, args.formats, run.journal.results(), run.facts)
-    text = summary(run.facts, counts.done, run.failures(), counts.audio_s, wall_s, args.frame_scores)
+    written = write_tables(args.out, _formats(args), run.journal.results(), run.facts)
+    text = summary(run.facts, counts.done, run.failures(), counts.audio_s, counts.wall_s, args.frame_scores)
     write_whole(args.out / SUMMARY_FILE, json.dumps(text, indent=2) + "\n")
-    if args.report:
-        page = args.out / PAGE_FILE
-        write_summary_page(page, run.journal.results(), run.failures(), run.facts, wall_s, counts.waiting)
+    page = args.out / PAGE_FILE
+    if args.report or page.exists():
+        write_summary_page(
+            page, run.journal.results(), run.failures(), run.facts, counts.wall_s, counts.waiting
+        )
     for line in written.notes + written.errors:
         say(run.console, f"sedge: {line}")
     n_failed = counts.failed + len(run.unread)
-    say(run.console, _closing_line(counts, n_failed, wall_s, interrupted))
+    say(run.console, _closing_line(counts, n_failed, interrupted))
     if interrupted:
         say(run.console, "sedge: the same command with --resume goes on")
         return EXIT_INTERRUPTED
     return EXIT_SOME_FAILED if n_failed or written.errors else EXIT_DONE
 
 
-def _closing_line(counts: Counts, n_failed: int, wall_s: float, interrupted: bool) -> str:
+def _formats(args: ScoreArgs) -> list[str]:
+    """The formats asked for, and those of a run that goes on: left as they were, they would tell less than it."""
+    places = {name: f"events{SUFFIXES[name]}" for name in EVENT_FORMATS} | {"audacity": LABELS_FOLDER}
+    there = [name for name, place in places.items() if (args.out / place).exists()] if args.resume else []
+    return list(dict.fromkeys([*args.formats, *there]))
+
+
+def _closing_line(counts: Counts, n_failed: int, interrupted: bool) -> str:
     failed = f", {n_failed} failed" if n_failed else ""
     waiting = f", {counts.waiting} waiting" if counts.waiting else ""
-    factor = f", real-time factor {wall_s / counts.audio_s:.4f}" if counts.audio_s else ""
+    factor = f", real-time factor {counts.wall_s / counts.audio_s:.4f}" if counts.audio_s else ""
     return (
         f"{'interrupted: ' if interrupted else ''}files: {counts.done} done{failed}{waiting}; "
-        f"events: {counts.events}; {counts.audio_s:.1f} s of sound in {wall_s:.1f} s{factor}"
+        f"events: {counts.events}; {counts.audio_s:.1f} s of sound in {counts.wall_s:.1f} s{factor}"
     )
 
 

@@ -1,5 +1,6 @@
 """The arguments of `sedge score`, and which of them contradict each other."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -58,7 +59,8 @@ class ScoreArgs:
     batch: int = 8
     """With a GPU: windows of different recordings that go through the model in one call, at most."""
     resume: bool = False
-    """Go on with the run in OUT: what is done stays, what is new or has changed is scored."""
+    """Go on with the run in OUT: what is done stays, what is new or has changed is scored. Tables that are there are
+    renewed, whatever --format says."""
     retry_failed: bool = False
     """With --resume: try again what has failed."""
     overwrite: bool = False
@@ -72,7 +74,7 @@ class ScoreArgs:
     report: bool = False
     """Write summary.html as well: what was found at which hour of the day, and what has failed, for a person."""
     stall_s: float = 60.0
-    """A recording in which nothing moves for so many seconds has failed."""
+    """A recording in which nothing moves for so many seconds has failed; not with a GPU or --workers 0."""
 
     @property
     def formats(self) -> list[str]:
@@ -100,7 +102,7 @@ def _check_numbers(args: ScoreArgs) -> None:
     ):
         if isinstance(number, int) and number < least:
             raise SedgeError(f"{name}: expected at least {least}, found {number}")
-    if not args.stall_s > 0:
+    if not 0 < args.stall_s < math.inf:
         raise SedgeError(f"--stall-s: expected seconds above 0, found {args.stall_s:g}")
 
 

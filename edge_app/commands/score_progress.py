@@ -49,7 +49,6 @@ class Tally:
 
     def __post_init__(self) -> None:
         self.in_hand: dict[int, InHand] = {}
-        self._bytes_before = self.done_bytes
         self._heard_s, self._heard_bytes = 0.0, 0
 
     def take(self, news: BatchNews) -> None:
@@ -81,11 +80,11 @@ class Tally:
         return heard_s / max(elapsed_s, 1e-9)
 
     def left_s(self, elapsed_s: float) -> float | None:
-        """Seconds that the rest will take at this pace; None where nothing is done yet."""
-        now = self._bytes_now()
-        if now <= self._bytes_before:
+        """Seconds that the rest will take at this pace; None where nothing is done yet. Failures are no pace."""
+        worked = self._heard_bytes + self._bytes_in_hand()
+        if worked <= 0:
             return None
-        return max(0.0, elapsed_s * (self.total_bytes - now) / (now - self._bytes_before))
+        return max(0.0, elapsed_s * (self.total_bytes - self._bytes_now()) / worked)
 
     def text(self, elapsed_s: float) -> str:
         """One line of it."""
@@ -102,7 +101,10 @@ class Tally:
         return size * self._heard_s / self._heard_bytes if self._heard_bytes else 0.0
 
     def _bytes_now(self) -> float:
-        return self.done_bytes + sum(one.size * one.share for one in self.in_hand.values())
+        return self.done_bytes + self._bytes_in_hand()
+
+    def _bytes_in_hand(self) -> float:
+        return sum(one.size * one.share for one in self.in_hand.values())
 
 
 class Show(Protocol):

@@ -20,7 +20,7 @@ class Scorer(Protocol):
     """Scores recordings, one at a time."""
 
     def score(self, task: Task, tell: Callable[[Progress], None]) -> Outcome:
-        """What became of a recording. Raises Stopped where it was stopped within."""
+        """What became of a recording. Raises Stopped where it was stopped within, and what must end the run."""
 
     def stop(self) -> None:
         """Give up what is being done; called from another thread, any number of times."""
@@ -39,7 +39,7 @@ def run_crew(
     """Score with several scorers at once; outcomes come as they are ready.
 
     At most two tasks a scorer are taken in advance. All but `open_scorer`, which is given what says whether the run
-    is over, is used in the caller's thread. Raises what a scorer could not be opened for.
+    is over, is used in the caller's thread. Raises what a scorer could not be opened for, or raised.
     """
     remaining = iter(tasks)
     first = list(islice(remaining, 2 * n_scorers))

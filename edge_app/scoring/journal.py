@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,7 +16,7 @@ from edge_app.core.errors import SedgeError
 from edge_app.scoring import journal_tables as tables
 from edge_app.scoring.journal_list import Reconciled, enter, name_scores, reconcile
 from edge_app.scoring.journal_tables import Counts, Failure, Identity, Result
-from edge_app.scoring.parts import remove_stale_parts
+from edge_app.scoring.parts import remove_empty_folders, remove_stale_parts
 from edge_app.scoring.run_lock import RunLock
 from edge_app.scoring.task import Outcome, Task
 
@@ -29,14 +28,6 @@ COMMIT_OUTCOMES = 100
 """What is recorded is on the disk after so many seconds, or recordings."""
 PAGE = 500
 """Recordings that are read at once."""
-
-
-@dataclass
-class _Pending:
-    """What is not committed yet."""
-
-    outcomes: int = 0
-    since: float = 0.0
 
 
 def has_run(out: Path) -> bool:
@@ -60,7 +51,8 @@ class Journal:
 
     def __init__(self, out: Path) -> None:
         self.out, self.path = out, out / JOURNAL_FILE
-        self._mutex, self._pending = threading.RLock(), _Pending()
+        self._mutex, self._n_pending = threading.RLock(), 0
+        self._counted_s, self._due_s = time.monotonic(), 0.0  # the first outcome is committed at once
         self._lock = RunLock(out, LOCK_FILE)
         try:
             with _telling(self.path):
@@ -76,7 +68,7 @@ class Journal:
         """Begin a run over the recordings found, by filename, in the folder `out`.
 
         Raises SedgeError where another run works in it, and where one was begun unless that may be overwritten:
-        the frame scores that it wrote are then removed.
+        the frame scores and label tracks that it wrote are then removed.
         """
         journal = cls(out)
         with journal._closed_on_error():
@@ -160,25 +152,27 @@ class Journal:
         as long as `settle` or `record` is called now and then.
         """
         with self._using() as connection:
-            if not self._pending.outcomes:
+            if not connection.in_transaction:
                 connection.execute("BEGIN IMMEDIATE")
-            self._pending.outcomes += 1
+            self._n_pending += 1
             tables.put_outcome(connection, outcome)
         self.settle()
 
     def settle(self) -> None:
         """Commit what is due."""
-        pending = self._pending
-        due = pending.outcomes >= COMMIT_OUTCOMES or time.monotonic() - pending.since >= COMMIT_S
-        if pending.outcomes and due:
+        due = self._n_pending >= COMMIT_OUTCOMES or time.monotonic() >= self._due_s
+        if self._n_pending and due:
             self.commit()
 
     def commit(self) -> None:
-        """Bring what is recorded to the disk."""
+        """Bring what is recorded to the disk, and how long it took."""
         with self._using() as connection:
-            if self._pending.outcomes:
-                connection.execute("COMMIT")
-            self._pending = _Pending(since=time.monotonic())
+            now = time.monotonic()
+            if not connection.in_transaction:  # a full disk ends it
+                connection.execute("BEGIN IMMEDIATE")
+            tables.add_wall(connection, now - self._counted_s)
+            connection.execute("COMMIT")
+            self._n_pending, self._counted_s, self._due_s = 0, now, now + COMMIT_S
 
     def counts(self) -> Counts:
         """How much is done and how much is not; reads the whole list, so not to be asked for every recording."""
@@ -213,7 +207,7 @@ class Journal:
         """Commit what is recorded, and let go of the folder; any number of times."""
         with self._mutex:
             try:
-                if self._pending.outcomes:
+                if self._n_pending:
                     self.commit()
             finally:
                 self._connection.close()
@@ -231,11 +225,14 @@ class Journal:
             connection.execute("COMMIT")
 
     def _start_over(self) -> None:
-        """Remove the former run's frame scores and journal, whatever state it is in."""
+        """Remove the former run's files and journal, whatever state it is in."""
         with _telling(self.path):
             with suppress(sqlite3.Error):
-                for name in tables.score_names(self._connection):
-                    (self.out / SCORES_FOLDER / name).unlink(missing_ok=True)
+                for name in tables.written_names(self._connection, SCORES_FOLDER, LABELS_FOLDER):
+                    with suppress(OSError):  # not there, or never written
+                        (self.out / name).unlink()
+            for folder in (SCORES_FOLDER, LABELS_FOLDER):
+                remove_empty_folders(self.out / folder)
             self._connection.close()
             for name in (JOURNAL_FILE, f"{JOURNAL_FILE}-journal"):
                 (self.out / name).unlink(missing_ok=True)

@@ -13,11 +13,13 @@ import edge_app
 from edge_app.core.detect import Detector
 from edge_app.core.errors import SedgeError
 from edge_app.core.events import Event
+from edge_app.formats.registry import SUFFIXES
+from edge_app.scoring.recordings import score_names
 from edge_app.scoring.task import Outcome, ScoreSettings, Task
 
 JOURNAL_SCHEMA_VERSION = 1
 _TABLES = (
-    "CREATE TABLE run(identity TEXT NOT NULL)",
+    "CREATE TABLE run(identity TEXT NOT NULL, wall_s REAL NOT NULL DEFAULT 0)",
     """CREATE TABLE recording(
         position INTEGER PRIMARY KEY, filename NOT NULL UNIQUE, path NOT NULL, size INTEGER NOT NULL,
         modified_ns INTEGER NOT NULL, score_name, state TEXT NOT NULL DEFAULT 'waiting', error NOT NULL DEFAULT '',
@@ -78,9 +80,11 @@ class Counts:
     events: int
     audio_s: float
     """Seconds of sound in the recordings that are done."""
-    bytes_waiting: int
+    wall_s: float
+    """Seconds that the run has taken so far, all its parts together."""
     bytes_done: int
-    """Of the recordings that are done or have failed."""
+    bytes_failed: int
+    bytes_waiting: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +148,7 @@ def make(connection: sqlite3.Connection, identity: Identity) -> None:
     """Make the tables in a new file."""
     for table in _TABLES:
         connection.execute(table)
-    connection.execute("INSERT INTO run VALUES (?)", [json.dumps(vars(identity), indent=1)])
+    connection.execute("INSERT INTO run(identity) VALUES (?)", [json.dumps(vars(identity), indent=1)])
 
 
 def read_identity(path: Path, connection: sqlite3.Connection) -> Identity:
@@ -222,7 +226,23 @@ def read_counts(connection: sqlite3.Connection) -> Counts:
     )
     sums = {state: numbers for state, *numbers in rows}
     done, failed, waiting = (sums.get(state, (0, 0, 0.0, 0)) for state in ("done", "failed", "waiting"))
-    return Counts(done[0], failed[0], waiting[0], done[1], done[2], waiting[3], done[3] + failed[3])
+    [wall_s] = connection.execute("SELECT wall_s FROM run").fetchone()
+    return Counts(
+        done=done[0],
+        failed=failed[0],
+        waiting=waiting[0],
+        events=done[1],
+        audio_s=done[2],
+        wall_s=wall_s,
+        bytes_done=done[3],
+        bytes_failed=failed[3],
+        bytes_waiting=waiting[3],
+    )
+
+
+def add_wall(connection: sqlite3.Connection, seconds: float) -> None:
+    """Count time that the run has taken."""
+    connection.execute("UPDATE run SET wall_s = wall_s + ?", [seconds])
 
 
 def read_results(connection: sqlite3.Connection, after: int, most: int) -> list[tuple[int, Result]]:
@@ -259,7 +279,12 @@ def read_failures(connection: sqlite3.Connection, after: int, most: int) -> list
     return [(position, Failure(text_of(name), text_of(error))) for position, name, error in rows]
 
 
-def score_names(connection: sqlite3.Connection) -> Iterator[str]:
-    """The names of all files of frame scores, written or not."""
-    for (name,) in connection.execute("SELECT score_name FROM recording WHERE score_name IS NOT NULL"):
-        yield text_of(name)
+def written_names(connection: sqlite3.Connection, scores: str, labels: str) -> Iterator[str]:
+    """The names of all files of frame scores and label tracks, written or not, in the folders of these names."""
+    filenames = []
+    for filename, name in connection.execute("SELECT filename, score_name FROM recording"):
+        filenames.append(text_of(filename))
+        if name is not None:
+            yield f"{scores}/{text_of(name)}"
+    for name in score_names(filenames, SUFFIXES["audacity"]).values():
+        yield f"{labels}/{name}"

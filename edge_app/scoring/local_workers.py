@@ -5,9 +5,11 @@ process that dies at the wrong moment takes the queue's lock, or the word of wha
 """
 
 import multiprocessing
+import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
@@ -67,15 +69,15 @@ class _Child:
         self._start()
 
     def score(self, task: Task, tell: Callable[[Progress], None]) -> Outcome:
-        """What became of a recording. Raises Stopped where the process was told to stop."""
-        if self._process is None:
-            self._start()
+        """What became of a recording. Raises Stopped where the process was told to stop, and what it raises."""
         try:
-            self._send(task)
+            self._give(task)
             while self._has_news():
                 news = self._connection.recv()
                 if isinstance(news, Outcome):
                     return news
+                if isinstance(news, SedgeError):
+                    raise news
                 tell(news)
         except (EOFError, OSError):
             return self._lost(task, self._end())
@@ -114,6 +116,20 @@ class _Child:
             raise Stopped
         if problem is not None:
             raise problem
+
+    def _give(self, task: Task) -> None:
+        """Hand over a recording: to a new process where there is none, or it has ended since the one before."""
+        if self._process is not None:
+            try:
+                self._send(task)
+            except OSError:
+                self._end()
+            else:
+                return
+            if self._is_over():
+                raise Stopped
+        self._start()
+        self._send(task)
 
     def _send(self, task: Task | None) -> None:
         with self._sending:
@@ -164,6 +180,7 @@ def _how_ended(exit_code: int) -> str:
 def _serve(settings: ScoreSettings, open_worker: OpenWorker, connection: Connection) -> None:
     """What the process does: scores what it is given, until it is told to stop or nobody is there any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_after_parent, daemon=True).start()
     try:
         worker = open_worker(settings, is_stopped=connection.poll)
     except Exception as error:
@@ -174,7 +191,20 @@ def _serve(settings: ScoreSettings, open_worker: OpenWorker, connection: Connect
     with suppress(EOFError, OSError, Stopped):
         connection.send(None)
         while (task := connection.recv()) is not None:
-            connection.send(worker.score(task, connection.send))
+            try:
+                outcome: Outcome | SedgeError = worker.score(task, connection.send)
+            except SedgeError as error:  # no recording is the reason: it ends the run
+                outcome = error
+            connection.send(outcome)
+
+
+def _end_after_parent() -> None:
+    """End this process some time after the one that began it: a decoder that hangs must not outlive it."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        time.sleep(END_S)  # it ends by itself where nothing hangs
+        os._exit(1)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What a process that was killed had begun to write in the folder of a run."""
+"""What is removed from the folder of a run: what a process that was killed had begun to write, and empty folders."""
 
 import os
 import re
@@ -12,6 +12,13 @@ def remove_stale_parts(out: Path, *names: str) -> None:
     for name in names:
         for folder, _, _ in os.walk(out / name):
             remove_parts(Path(folder))
+
+
+def remove_empty_folders(folder: Path) -> None:
+    """Remove a folder and those below it, as far as nothing is in them."""
+    for place, _, _ in os.walk(folder, topdown=False):
+        with suppress(OSError):  # something is
+            Path(place).rmdir()
 
 
 def remove_parts(folder: Path, pid: int | None = None) -> None:

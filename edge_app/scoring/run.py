@@ -1,5 +1,6 @@
 """Scoring recordings one after the other: what is done in each, and what is told of it."""
 
+import errno
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -70,18 +71,35 @@ def score_recording(
     open_take: OpenTake = lambda _: nullcontext(),
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> FileNews:
-    """Score one recording; what became of it, whatever went wrong. Raises Stopped where it is stopped within."""
+    """Score one recording; what became of it, whatever went wrong with it.
+
+    Raises Stopped where it is stopped within, and SedgeError where the disk is full: that would fail every other
+    recording too.
+    """
     try:
         with open_take(filename) as take:
             watch = _Watch(filename, tell, take, is_stopped)
             detection = detector.detect_file(path, watch)
-    except SedgeError as error:
-        return FileNews(filename, "failed", error=str(error))
     except Exception as error:  # one that nobody foresaw must not cost the other recordings
-        words = " ".join(str(error).split())
-        text = f"{path}: expected to be scored, found {type(error).__name__}: {words}"
-        return FileNews(filename, "failed", error=text)
+        failure = _told(path, error)
+        if _is_disk_full(error):
+            raise failure from error.__cause__
+        return FileNews(filename, "failed", error=str(failure))
     return FileNews(filename, "done", detection.duration_s, detection)
+
+
+def _told(path: Path, error: Exception) -> SedgeError:
+    """An error in one line."""
+    if isinstance(error, SedgeError):
+        return error
+    words = " ".join(str(error).split())
+    return SedgeError(f"{path}: expected to be scored, found {type(error).__name__}: {words}")
+
+
+def _is_disk_full(error: Exception) -> bool:
+    """Whether an error comes from a disk that holds no more, or that none may write to."""
+    cause = error.__cause__ or error
+    return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class _Watch:

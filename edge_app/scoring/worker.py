@@ -60,7 +60,7 @@ class Worker:
     def score(self, task: Task, tell: Callable[[Progress], None]) -> Outcome:
         """Score a recording and write its frame scores; a recording that cannot be scored is an outcome too.
 
-        Raises run.Stopped where it is stopped within.
+        Raises run.Stopped where it is stopped within, and SedgeError where the disk is full.
         """
         started = time.perf_counter()
         self._watch()
@@ -108,8 +108,9 @@ class Worker:
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)  # of the recording as it was before it changed: this one may fail
         except OSError as error:
-            raise SedgeError(f"{path.parent}: expected a folder, found: {error.strerror}") from error
+            raise SedgeError(f"{error.filename}: cannot be written ({error.strerror})") from error
         kind = ScoreArrayWriter if self.settings.score_format == "npz" else FrameScoreWriter
         with kind(path, self.detector.event_labels) as writer:
             yield _taker(writer, smoothed=self.settings.frame_scores == "smoothed")

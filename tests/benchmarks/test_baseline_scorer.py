@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from benchmarks.files.baseline_scorer import FRONT_END, BaselineScorer
-from benchmarks.files.sound_files import write_files
-from benchmarks.recording import soundscape
+from benchmarks.recording import soundscape, write_files
 from edge_app.core.logmel import mel_filters
 from train.models.baseline_crnn import BaselineCRNN, BaselineCRNNConfig
 

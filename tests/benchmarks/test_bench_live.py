@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmarks.latency import live_latency
-from benchmarks.latency.alignment import first_sample_of
-from benchmarks.latency.annotated import SAMPLE_RATE, join
-from benchmarks.latency.busy import busy_processes
-from benchmarks.latency.live_listening import Heard, HopStamps, Listening, Told
-from benchmarks.latency.live_report import live_run
-from benchmarks.latency.onsets import COMPUTING, PARTS, computing_s, histogram, latencies, match
+from benchmarks.live import live as live_latency
+from benchmarks.live.alignment import first_sample_of
+from benchmarks.live.annotated import SAMPLE_RATE, join
+from benchmarks.live.busy import busy_processes
+from benchmarks.live.listening import Heard, HopStamps, Listening, Told
+from benchmarks.live.live_report import live_run
+from benchmarks.live.onsets import COMPUTING, PARTS, computing_s, histogram, latencies, match
 from benchmarks.machine_watch import MachineWatch
 from benchmarks.recording import soundscape
 from benchmarks.report import read_result
@@ -280,7 +280,7 @@ def test_the_shipped_model_hears_the_soundscape_and_the_parts_make_the_whole(tmp
 def test_through_a_virtual_microphone(folder, tiny_bundle, tmp_path):
     """In a process of its own: PortAudio must not have been loaded before."""
     path = tmp_path / "live.json"
-    command = [sys.executable, "-m", "benchmarks.latency.live_latency"]
+    command = [sys.executable, "-m", "benchmarks.live.live"]
     words = [str(folder), "--bundle", str(tiny_bundle), "--runtime", "cpu", "--pulse", "--json", str(path)]
     done = subprocess.run(
         [*command, *words], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False
@@ -299,4 +299,4 @@ def test_missing_programs_are_named(monkeypatch, tmp_path, tiny_bundle, folder):
     with pytest.raises(DeviceError, match="not found: pulseaudio, pactl, paplay"):
         live_latency.main([str(folder), "--bundle", str(tiny_bundle), "--runtime", "cpu", "--pulse"])
     if "bench-live" in cli.COMMANDS:
-        assert cli.COMMANDS["bench-live"][0] == "benchmarks.latency.live_latency:main"
+        assert cli.COMMANDS["bench-live"][0] == "benchmarks.live.live:main"

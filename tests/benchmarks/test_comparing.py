@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import math
+from itertools import combinations
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from benchmarks.comparing import compare as command
 from benchmarks.comparing.numbers import number_text
-from benchmarks.comparing.ratios import compare, compare_files, ratio_of
+from benchmarks.comparing.ratios import chance_apart, compare, compare_files, ratio_of
 from benchmarks.figures import Figure, Result, write_results
 from benchmarks.machine import Machine
 from edge_app.core.errors import SedgeError
@@ -37,12 +39,8 @@ def result(*figures: Figure, benchmark: str = "latency", **changes) -> Result:
 
 
 def figure(value: float, low: float | None = None, high: float | None = None, **changes) -> Figure:
-    return Figure(
-        **{"name": "step", "unit": "ms", "better": "lower", "count": 9} | changes,
-        value=value,
-        low=low,
-        high=high,
-    )
+    fields: dict[str, Any] = {"name": "step", "unit": "ms", "better": "lower", "count": 9}
+    return Figure(**fields | changes, value=value, low=low, high=high)
 
 
 values = st.floats(0.001, 1000)
@@ -55,7 +53,7 @@ measured = st.builds(
 
 @given(measured, measured, st.floats(0, 1), st.floats(0, 1))
 def test_ratio_holds_every_ratio_that_the_spreads_allow(first, second, at, other):
-    ratio = ratio_of(first, second)
+    ratio: Any = ratio_of(first, second)
     inside = (second.low + other * (second.high - second.low)) / (first.low + at * (first.high - first.low))
     assert ratio.low * (1 - 1e-9) <= inside <= ratio.high * (1 + 1e-9)
     assert ratio.low * (1 - 1e-9) <= ratio.ratio <= ratio.high * (1 + 1e-9)
@@ -78,9 +76,9 @@ def test_no_difference_is_told_exactly_where_spreads_overlap(first, second):
 def test_figures_that_were_measured_once_say_so():
     ratio = ratio_of(figure(2.0), figure(3.0))
     assert (ratio.ratio, ratio.low, ratio.verdict) == (1.5, None, "measured once")
-    one_sided = ratio_of(figure(2.0), figure(3.0, 2.5, 4.0))
+    one_sided = ratio_of(figure(2.0), figure(3.0, 2.5, 4.0, count=39))
     assert (one_sided.low, one_sided.high, one_sided.verdict) == (1.25, 2.0, "worse")
-    from_zero = ratio_of(figure(0.0), figure(3.0, 2.0, 4.0))
+    from_zero = ratio_of(figure(0.0), figure(3.0, 2.0, 4.0, count=39))
     assert (from_zero.ratio, from_zero.low, from_zero.verdict) == (None, None, "worse")
 
 
@@ -141,6 +139,36 @@ def test_other_settings_and_versions_are_told_without_refusal(tmp_path, capsys):
     assert "0.50" in out
     assert "0.43 – 0.58" in out
     assert "better" in out
+
+
+def test_few_repeats_tell_no_difference():
+    spreads = {n: (figure(1.0, 0.9, 1.1, count=n), figure(2.0, 1.9, 2.1, count=n)) for n in (2, 3, 4)}
+    verdicts = {n: ratio_of(*pair).verdict for n, pair in spreads.items()}
+    assert verdicts == {2: "too few repeats", 3: "too few repeats", 4: "worse"}
+    assert ratio_of(figure(0.1, count=99), figure(1.0, 0.9, 1.1, count=9)).verdict == "too few repeats"
+
+
+@given(st.integers(1, 5), st.integers(1, 5))
+def test_chance_that_repeats_lie_apart_is_that_of_all_orders(first, second):
+    orders = list(combinations(range(first + second), first))
+    apart = [each for each in orders if max(each) == first - 1 or min(each) == second]
+    assert chance_apart(first, second) == pytest.approx(len(apart) / len(orders))
+
+
+def test_figures_below_zero_have_no_ratio():
+    for first, second in ((-1.0, 2.0), (1.0, -2.0), (-1.0, -2.0)):
+        ratio = ratio_of(figure(first, first - 0.1, first + 0.1), figure(second, second - 0.1, second + 0.1))
+        assert (ratio.ratio, ratio.low, ratio.high) == (None, None, None)
+        assert ratio.verdict == ("better" if second < first else "worse")
+
+
+def test_benchmarks_that_one_file_has_alone_are_told(tmp_path, capsys):
+    write_results(tmp_path / "a.json", [result(figure(1.0)), result(figure(1.0), benchmark="memory")])
+    write_results(tmp_path / "b.json", [result(figure(1.0), benchmark="live"), result(figure(1.0))])
+    assert command.main([str(tmp_path / "a.json"), str(tmp_path / "b.json")]) == 0
+    out = capsys.readouterr().out
+    assert "Only in A, not compared: memory\n" in out
+    assert "Only in B, not compared: live\n" in out
 
 
 def test_names_with_brackets_are_printed_as_they_are(tmp_path, capsys):

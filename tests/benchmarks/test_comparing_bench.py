@@ -2,6 +2,10 @@
 
 import os
 import re
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -85,18 +89,63 @@ def test_failed_part_is_told_and_the_others_go_on(capfd):
         Part("live", ("--version",)),
         Part("memory", ("bench-memory", "--seconds", "1")),
     ]
-    found, errors = run_parts(Bench(only=("latency", "live")), parts)
-    assert not found
+    errors = run_parts(Bench(only=("latency", "live")), parts, lambda _: pytest.fail("nothing to keep"))
     assert errors[0] == "sedge bench-latency: expected exit code 0, found 2"
     assert len(errors) == 2
     assert "--seconds: expected more than 0" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "stop", [KeyboardInterrupt(), SedgeError("sedge live: expected exit code 0, found 1")]
+)
+def test_results_found_before_an_interrupt_or_a_failure_are_kept(stop, tmp_path, monkeypatch, capsys):
+    def run_part(part, *_):
+        if part.benchmark == "live":
+            raise stop
+        return result(figure(7.0), benchmark=part.benchmark)
+
+    monkeypatch.setattr(bench, "run_part", run_part)
+    out = tmp_path / "results" / "here.json"
+    is_interrupt = isinstance(stop, KeyboardInterrupt)
+    only = ("latency", "live") if is_interrupt else ("latency", "live", "memory")
+    assert cli.main(["bench", "--out", str(out), "--only", *only]) == (130 if is_interrupt else 1)
+    kept = [name for name in only if name != "live"]
+    assert [each.benchmark for each in read_results(out)] == kept
+    assert f"{out}: {', '.join(kept)}, measured in" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="signals go to a group of processes")
+def test_interrupt_lets_the_command_end_by_itself(tmp_path):
+    sub = [sys.executable, "-m", "edge_app", "bench", "--only", "live", "--out", str(tmp_path / "a.json")]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        sub,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        assert process.stdout is not None
+        while not list(tmp_path.glob("*/recording.wav")):  # the part has begun
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.count("sedge: interrupted") == 2  # the part's line, and ours
+    assert "Traceback" not in said
+    assert not list(tmp_path.glob("[!.]*"))
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "wait4"), reason="this system does not tell a process's peak")
 def test_benchmark_becomes_a_result_of_the_file(tmp_path, tiny_bundle, capfd, monkeypatch):
-    words = ("bench-memory", "--minutes", "0.2", "--short-minutes", "0.1", "--commands", "listen")
-    monkeypatch.setattr(bench, "PARTS", [Part("memory", words)])
+    part = Part(
+        "memory", ("bench-memory", "--minutes", "0.2", "--short-minutes", "0.1", "--commands", "listen")
+    )
+    monkeypatch.setattr(bench, "PARTS", [part])
     out = tmp_path / "results" / "here.json"
     words = ["bench", "--only", "memory", "--bundle", str(tiny_bundle), "--out", str(out)]
     for _ in range(2):  # the second takes the first one's place

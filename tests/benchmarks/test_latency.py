@@ -1,6 +1,8 @@
 """`sedge bench-latency`: what it compares, and that its figures agree with each other."""
 
+import contextlib
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from benchmarks.report import read_result
 from edge_app import cli
 from edge_app.core.bundle import load_bundle
 from edge_app.core.detect import Detector
+from edge_app.core.errors import RuntimeUnavailable
 from edge_app.core.logmel import log_mel
 from edge_app.core.runtime import FusedInput, FusedOutput
 from edge_app.core.runtime_onnx import OnnxRuntime
@@ -51,6 +54,9 @@ def test_ratio_is_the_quotient_of_the_medians(features):
     pair = compare(contest, 3)
     assert pair.step.count == pair.window.count == 3
     assert pair.ratio_of_medians == pytest.approx(pair.window.p50_ms / pair.step.p50_ms)
+    assert pair.ratios is not None
+    assert 0 < pair.ratios[0] <= pair.ratios[1]
+    assert compare(contest, 1).ratios is None
 
 
 def test_each_call_waits_for_the_pace(features):
@@ -132,7 +138,7 @@ def test_figures_agree(run):
 
 
 def test_what_results_are_compared_by(run):
-    _, result, _ = run("--hop-frames", "10")
+    _, result, _ = run("--hop-frames", "10", "--seconds", "5")
     found = {figure.name: figure for figure in result.figures}
     stages = result.details["runtimes"][0]["hops"]["10"]["paced"]["stages"]
     for stage in (*STAGES, WHOLE, LAST_BLOCK):
@@ -141,6 +147,10 @@ def test_what_results_are_compared_by(run):
         assert figure.value == pytest.approx(stages[stage]["p50_ms"])
         assert figure.low <= figure.value <= figure.high
     assert found["cpu / clip, 2 a call / each"].count == 2
+    hot = result.details["runtimes"][0]["hops"]["10"]["hot"]["stages"][WHOLE]
+    name = "cpu / hop of 10 frames / hot / whole hop"
+    assert found[f"{name} / p95"].value == pytest.approx(hot["p95_ms"])
+    assert f"{name} / p99" not in found  # of so few it would be the longest one
     assert found["cpu / load"].value > 0
 
 
@@ -193,6 +203,19 @@ def runs_of(name: RuntimeName, use: MachineUse) -> RuntimeRuns:
     return RuntimeRuns(name, name, 0.1, 0.1, None, 20, hops={25: paced})
 
 
+def test_a_processor_that_others_use_is_told():
+    use = MachineWatch().use()
+    cases: list[tuple[RuntimeName, float, bool]] = [
+        ("cpu", 0.46, True),
+        ("cpu", 0.95, False),
+        ("cuda", 0.46, False),
+    ]
+    for name, share, told in cases:
+        hot = {"hot": HopRuns({WHOLE: [0.01] * 3}, replace(use, cpu_share=share, stolen_share=0.0))}
+        runs = RuntimeRuns(name, name, 0.1, 0.1, None, 20, hops={25: hot})
+        assert ("hot steps had 46% of a core" in " ".join(runs.warnings)) == told
+
+
 def test_the_budget_is_held_against_what_the_program_would_choose():
     use = MachineWatch().use()
     cpu, onnx_tensorrt, cuda = (runs_of(name, use) for name in ("cpu", "onnx-tensorrt", "cuda"))
@@ -200,6 +223,29 @@ def test_the_budget_is_held_against_what_the_program_would_choose():
     assert latency.budget_of([cpu, onnx_tensorrt], 5.0).runtime == "cpu"
     assert not latency.budget_of([cpu], 15.0).is_met
     assert latency.budget_of([cpu], 19.6).is_met
+
+
+def test_what_the_processor_does_in_the_warm_up_is_not_in_its_share(tiny_bundle, monkeypatch):
+    began = []
+
+    class Watch(MachineWatch):
+        def __post_init__(self) -> None:
+            began.append(calls[0])
+            super().__post_init__()
+
+    bundle, calls, runtime_run = load_bundle(tiny_bundle), [0], OnnxRuntime.run
+
+    def counted(self: OnnxRuntime, call: FusedInput) -> FusedOutput:
+        calls[0] += 1
+        return runtime_run(self, call)
+
+    monkeypatch.setattr(OnnxRuntime, "run", counted)
+    monkeypatch.setattr(runtime_runs, "MachineWatch", Watch)
+    monkeypatch.setattr(runtime_runs, "Pace", no_wait)
+    settings = runtime_runs.RunSettings((25,), 1.0, 1.0, 1, 1, 1)
+    runtime_runs._hop_runs(Detector(bundle, OnnxRuntime(bundle), "live"), settings)
+    warm_up, counted_runs = runtime_runs.WARM_UP_RUNS, 2
+    assert began == [warm_up, 2 * warm_up + counted_runs]
 
 
 def test_batches_are_powers_of_two():
@@ -238,7 +284,8 @@ def test_wrong_use_is_told_in_one_line(words, message, tiny_bundle, capsys):
 
 
 def test_a_runtime_that_is_not_there_is_an_error_where_it_is_asked_for(tiny_bundle, capsys):
-    if runtime_runs.open_all(tiny_bundle, ["tensorrt"], None, 1)[0]:
+    with contextlib.suppress(RuntimeUnavailable):
+        runtime_runs.open_one(tiny_bundle, "tensorrt", 1)
         pytest.skip("it is there")
     assert cli.main(["bench-latency", "--bundle", str(tiny_bundle), "--runtime", "tensorrt"]) == 3
     assert capsys.readouterr().err.count("\n") == 1

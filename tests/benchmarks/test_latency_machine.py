@@ -52,14 +52,14 @@ def test_every_look_reads_the_gpu():
 
 def test_a_steady_machine_is_not_blamed():
     assert use(gpu=(reading(1980), reading(1975))).warnings() == []
-    assert use(stolen_share=None, cpu_clock_mhz=None).warnings() == []
+    assert use(stolen_share=None, cpu_clock_mhz=()).warnings() == []
 
 
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
         ({"stolen_share": 0.3}, "took 30% of its processors"),
-        ({"cpu_clock_mhz": (1200.0, 3000.0)}, "the processor's clock fell from 3000 to 1200 MHz"),
+        ({"cpu_clock_mhz": (1500.0, 3000.0, 1200.0)}, "the processor's clock fell from 3000 to 1200 MHz"),
         ({"gpu": (reading(1980), reading(1200))}, "the GPU's clock fell from 1980 to 1200 MHz"),
         ({"gpu": (reading(1980, "SwPowerCap"),)}, "the GPU was held back by SwPowerCap"),
     ],
@@ -71,6 +71,7 @@ def test_what_slows_a_machine_down_is_told(changed, words):
 
 def test_a_clock_that_rises_is_no_throttling():
     assert gpu_warnings([reading(300), reading(1980)]) == []
+    assert use(cpu_clock_mhz=(800.0, 3000.0)).warnings() == []
 
 
 def test_steps_that_become_slower_are_noticed_and_chance_is_not():

@@ -4,15 +4,17 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from benchmarks.files import memory, peak
+from benchmarks.files import memory, peak, process_tree
 from benchmarks.files.process_tree import TreeWatch
 from benchmarks.report import read_result
 from edge_app import cli
 from edge_app.core.errors import SedgeError
 
+psutil = pytest.importorskip("psutil")
 pytestmark = pytest.mark.skipif(not hasattr(os, "wait4"), reason="this system does not tell a process's peak")
 
 MIB = 2**20
@@ -60,6 +62,18 @@ def test_memory_of_all_descendants_counts_together(tmp_path):
     assert 80 * MIB < seen.peak_bytes < 120 * MIB
     seen.look()  # of a process that has ended
     assert seen.peak_processes == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="this system does not sum it up")
+def test_memory_of_a_process_is_the_sum_of_its_mappings(monkeypatch):
+    block = bytearray(b"x" * (32 * MIB))
+    held = process_tree.proportional_bytes(os.getpid())
+    assert held is not None
+    assert held == pytest.approx(psutil.Process().memory_full_info().pss, rel=0.02)
+    assert held > len(block)
+    assert process_tree.proportional_bytes(0) is None
+    monkeypatch.setattr(process_tree, "PROCESSES", Path("/nowhere"))  # as on other systems
+    assert process_tree.proportional_bytes(os.getpid()) is None
 
 
 def run_of(audio_s: float, peak_bytes: int) -> memory.Run:

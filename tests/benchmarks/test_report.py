@@ -7,6 +7,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from benchmarks.report import (
     read_result,
     read_results,
     report_console,
+    spread,
     spread_figure,
     this_machine,
     timing,
@@ -48,6 +50,26 @@ def test_percentiles_of_a_known_ladder():
         (50, 95, 99, 100)
     )
     assert figures.cells() == ["50.00", "95.00", "99.00", "100.00"]
+
+
+def test_percentiles_of_too_few_durations_are_not_shown():
+    for count, known in (
+        (19, ["p50"]),
+        (20, ["p50", "p95"]),
+        (99, ["p50", "p95"]),
+        (100, ["p50", "p95", "p99"]),
+    ):
+        times = timing([number / 1000 for number in range(count)])
+        assert [figure.name for figure in times.tail_figures("step")] == [f"step / {each}" for each in known]
+        assert times.cells()[1:3].count("–") == 3 - len(known)
+
+
+def test_few_repeats_range_from_the_least_to_the_most():
+    few, many = ([float(number) for number in range(count)] for count in (19, 101))
+    assert spread(few) == (0, 18)
+    assert spread(many) == pytest.approx((5, 95))
+    figure = timing([0.001]).figure("step")
+    assert (figure.low, figure.high) == (None, None)
 
 
 def test_machine_is_told_in_one_line():
@@ -84,7 +106,7 @@ def test_result_is_read_as_it_was_written(written):
     assert result.settings["folder"] == "a/b"
     assert result.figures[0] == Figure("step", "ms", "lower", 1.5)
     clip = result.figures[1]
-    assert (clip.value, clip.low, clip.high, clip.count) == pytest.approx((2.0, 1.1, 3.8, 3))
+    assert (clip.value, clip.low, clip.high, clip.count) == (2.0, 1.0, 4.0, 3)
     assert result.details["stages"]["p50_ms"] == pytest.approx(1.5)
     assert result.details["shape"] == [0, 0]
     assert result.details["n"] == 3
@@ -98,6 +120,9 @@ def test_several_results_are_one_file(written, tmp_path):
     assert read_results(tmp_path / "both.json") == [result, replace(result, benchmark="live")]
     with pytest.raises(SedgeError, match="expected one result, found 2"):
         read_result(tmp_path / "both.json")
+    write_results(tmp_path / "none.json", [])
+    with pytest.raises(SedgeError, match=r"none\.json: expected results, found none"):
+        read_results(tmp_path / "none.json")
 
 
 def test_result_without_a_path_is_given_and_not_written(tmp_path):
@@ -154,7 +179,14 @@ def test_file_that_is_no_result_at_all_is_told(text, message, written):
     ],
 )
 def test_figure_that_cannot_be_compared_is_refused(fields):
-    good = {"name": "step", "unit": "ms", "better": "lower", "value": 1.0, "low": 0.5, "high": 2.0}
+    good: dict[str, Any] = {
+        "name": "step",
+        "unit": "ms",
+        "better": "lower",
+        "value": 1.0,
+        "low": 0.5,
+        "high": 2.0,
+    }
     Figure(**good)
     with pytest.raises(SedgeError, match="figure step: expected"):
         Figure(**good | fields)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from edge_app.commands.score import _tally
 from edge_app.commands.score_progress import (
     MOST_BARS,
     MOST_FAILURES,
@@ -16,6 +17,7 @@ from edge_app.commands.score_progress import (
     shortened,
 )
 from edge_app.scoring.batch import BatchNews
+from edge_app.scoring.journal import Counts
 from edge_app.scoring.task import Outcome, Task
 
 
@@ -68,6 +70,25 @@ def test_a_run_that_goes_on_counts_only_its_own_pace() -> None:
     assert tally.text(10) == "75 %: 3 of 4 files, 10.0 times real time, about 0:10 left"
 
 
+@pytest.mark.parametrize(("retry_failed", "share"), [(False, 0.75), (True, 0.5)])
+def test_what_failed_before_is_work_again_only_where_it_is_retried(retry_failed: bool, share: float) -> None:
+    counts = Counts(2, 1, 1, 0, 60.0, 9.0, bytes_done=50, bytes_failed=25, bytes_waiting=25)
+    tally = _tally(counts, retry_failed)
+    assert (tally.files, tally.share) == (4, share)
+    for position in range(2, 4 if retry_failed else 3):
+        tally.take(ended(task(position, 25), 1.0))
+    assert (tally.done + tally.failed, tally.share) == (4, 1.0)
+    assert tally.done_bytes == 100
+
+
+def test_failures_are_no_pace() -> None:
+    tally = Tally(files=3, total_bytes=1000)
+    tally.take(ended(task(0, 500), error="expected sound, found none"))
+    assert (tally.share, tally.left_s(1)) == (0.5, None)
+    tally.take(ended(task(1, 100), 60.0))
+    assert tally.left_s(10) == pytest.approx(10 * 400 / 100)
+
+
 def test_empty_files_are_counted_as_files() -> None:
     tally = Tally(files=2, total_bytes=0)
     tally.take(ended(task(0, 0), error="an empty file"))
@@ -112,7 +133,7 @@ def test_a_pipe_gets_failures_at_once_and_no_bars() -> None:
     shown.tell(ended(task(1, 100), 62.0))
     shown.close()
     assert written.getvalue().splitlines()[1:] == [
-        "sedge: 67 %: 2 of 3 files, 1 failed, 2.0 times real time, about 0:16 left"
+        "sedge: 67 %: 2 of 3 files, 1 failed, 2.0 times real time, about 0:31 left"
     ]
 
 

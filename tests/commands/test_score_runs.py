@@ -1,13 +1,16 @@
 """Runs of `sedge score` that are interrupted, go on, begin anew, and use several processes."""
 
+import errno
 import json
 import os
 import pty
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +87,10 @@ def refuse() -> None:
     raise RuntimeError("not today")
 
 
+def fill_disk() -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def interrupt() -> None:
     """Press Ctrl-C, and be stopped by it within the recording: otherwise it may be done by then."""
     signal.raise_signal(signal.SIGINT)
@@ -94,7 +101,8 @@ def test_an_interrupted_run_keeps_what_is_done_and_goes_on(
     score: Run, recordings: Path, tmp_path: Path, monkeypatch, capsys
 ) -> None:
     whole, out = tmp_path / "whole", tmp_path / "out"
-    wanted = ["--format", "desed,jsonl,parquet", "--frame-scores", "raw"]
+    scores = ["--frame-scores", "raw"]
+    wanted = ["--format", "desed,jsonl,parquet,audacity", "--report", *scores]
     assert score(recordings, "--out", whole, *wanted) == 0
     # a shell starts what it runs in the background with Ctrl-C ignored
     former = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -111,12 +119,15 @@ def test_an_interrupted_run_keeps_what_is_done_and_goes_on(
     first, last = capsys.readouterr().err.splitlines()[-2:]
     assert first.startswith("interrupted: files: 1 done, 3 waiting; ")
     assert last == "sedge: the same command with --resume goes on"
-    summary = json.loads((out / "summary.json").read_text())
-    (out / "summary.json").write_text(json.dumps({**summary, "wall_s": 1000.0}))
-    assert score("--out", out, *wanted, "--resume") == 0
+    with closing(sqlite3.connect(out / "journal.sqlite")) as journal, journal:
+        journal.execute("UPDATE run SET wall_s = 1000")
+    assert score("--out", out, *scores, "--resume") == 0  # what was begun is ended, asked for again or not
     assert files_of(out) == {"done": 4, "failed": 0}
     assert 1000 < json.loads((out / "summary.json").read_text())["wall_s"] < 1100
-    assert contents(out) == contents(whole)
+    goes_on, at_once = contents(out), contents(whole)
+    assert at_once.pop("summary.html")
+    assert b"<dt>Recordings done</dt><dd>4</dd>" in goes_on.pop("summary.html")
+    assert goes_on == at_once
 
 
 def test_a_second_interrupt_ends_at_once(score: Run, recordings: Path, tmp_path: Path, monkeypatch) -> None:
@@ -156,8 +167,12 @@ def test_a_folder_with_a_run_is_neither_mixed_nor_lost(
         patched.setattr(Detector, "detect_file", lambda *_: pytest.fail("scored once more"))
         assert score("--out", out, "--resume", "--format", "desed,csv", "--frame-scores", "raw") == 0
         assert contents(out) == before
-    assert score(recordings / "a.flac", "--out", out, "--overwrite") == 0
-    assert sorted(contents(out)) == ["durations.tsv", "events.tsv"]
+    for damage in (None, b"not a database, but more than a hundred bytes long" * 9):
+        if damage:
+            (out / "journal.sqlite").write_bytes(damage)
+        assert score(recordings / "a.flac", "--out", out, "--overwrite") == 0
+        assert sorted(contents(out)) == ["durations.tsv", "events.tsv"]
+    assert not (out / "scores").exists()
     assert list(read_durations(out / "durations.tsv")) == ["a.flac"]
 
 
@@ -217,6 +232,19 @@ def test_lists_patterns_and_array_files(score: Run, recordings: Path, tmp_path: 
     )
 
 
+def test_a_full_disk_ends_the_run_and_fails_no_recording(
+    score: Run, recordings: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    out = tmp_path / "out"
+    with monkeypatch.context() as patched:
+        break_at(patched, "b.flac", fill_disk)
+        assert score(recordings, "--out", out, "--frame-scores", "raw") == 2
+    message = f"sedge: {out / 'scores' / 'b.tsv'}: cannot be written (No space left on device)\n"
+    assert capsys.readouterr().err == message
+    assert score("--out", out, "--resume", "--frame-scores", "raw") == 0
+    assert files_of(out) == {"done": 4, "failed": 0}
+
+
 @pytest.mark.slow
 def test_a_ground_truth_prints_figures_at_the_end(
     score: Run, recordings: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -237,7 +265,7 @@ def test_a_ground_truth_prints_figures_at_the_end(
 def test_control_c_in_a_terminal(tiny_bundle: Path, tmp_path: Path) -> None:
     long = tmp_path / "long.flac"
     with soundfile.SoundFile(long, "w", 8_000, 1) as sound:
-        for _ in range(600):
+        for _ in range(200):
             sound.write(np.zeros(8_000 * 60, np.float32))
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "edge_app", "score", long, "--out", tmp_path / "out", "--workers", 1]

@@ -62,6 +62,13 @@ class PlantedWorker(FakeWorker):
         return super().score(task, tell)
 
 
+class FullDiskWorker(FakeWorker):
+    """There is no room for results."""
+
+    def score(self, task: Task, tell: Callable[[Progress], None]) -> Outcome:
+        raise SedgeError(f"{task.scores_path}: cannot be written (No space left on device)")
+
+
 def wait_forever() -> None:
     """Hang."""
     threading.Event().wait()

@@ -57,7 +57,8 @@ def test_what_is_recorded_comes_back_exactly(out, found) -> None:
             Result("c.flac", found["c.flac"], 1.5, ()),
         ]
         assert list(journal.failures()) == [Failure("a.wav", "a.wav: expected sound, found none")]
-        assert journal.counts() == Counts(2, 1, 0, 2, 10 / 3 + 1.5, 0, 16)
+        counts = journal.counts()
+        assert counts == Counts(2, 1, 0, 2, 10 / 3 + 1.5, counts.wall_s, 11, 5, 0)
         assert filenames(journal) == []
         assert filenames(journal, retry_failed=True) == ["a.wav"]
         journal.record(Outcome(1, EVENTS[:1], 2.0))
@@ -122,11 +123,13 @@ def test_run_that_was_begun_is_not_begun_again(out, found) -> None:
     with pytest.raises(SedgeError, match="expected a folder without a run"):
         Journal.create(out, IDENTITY, found)
     (out / "scores").mkdir()
-    for name in ("a.npz", "other.npz"):
-        (out / "scores" / name).touch()
+    (out / "labels" / "deep").mkdir(parents=True)
+    for name in ("scores/a.npz", "scores/other.npz", "labels/a.txt", "labels/c.txt"):
+        (out / name).touch()
     with Journal.create(out, IDENTITY, {}, overwrite=True) as journal:
-        assert journal.counts() == Counts(0, 0, 0, 0, 0.0, 0, 0)
+        assert journal.counts() == Counts(0, 0, 0, 0, 0.0, 0.0, 0, 0, 0)
     assert [path.name for path in (out / "scores").iterdir()] == ["other.npz"]
+    assert not (out / "labels").exists()
 
 
 @pytest.mark.parametrize(
@@ -256,6 +259,43 @@ def test_what_is_recorded_is_soon_on_the_disk(out, tmp_path, monkeypatch) -> Non
         now[0] += journal_module.COMMIT_S
         journal.settle()
         assert on_disk() == 101
+
+
+def test_time_that_a_run_takes_adds_up(out, found, monkeypatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with Journal.create(out, IDENTITY, found) as journal:
+        now[0] += 0.1
+        journal.record(Outcome(0))
+        now[0] += 0.2
+        journal.record(Outcome(1))
+    now[0] += 50
+    with Journal.open(out, IDENTITY) as journal:
+        now[0] += 4
+        journal.commit()
+        assert journal.counts().wall_s == pytest.approx(0.1 + 0.2 + 4)
+
+
+def test_full_disk_is_told_as_what_it_is(out, found) -> None:
+    def fill(journal: Journal) -> None:
+        try:  # as a run does
+            for _ in range(9):
+                journal.record(Outcome(1, EVENTS * 500, 1.0))
+        finally:
+            journal.commit()
+
+    with Journal.create(out, IDENTITY, found) as journal:
+        journal.record(Outcome(0, EVENTS, 1.0))
+        journal.commit()
+        journal._connection.execute("PRAGMA max_page_count = 1")  # no more than it has
+        with pytest.raises(SedgeError) as told:
+            fill(journal)
+    path = out / "journal.sqlite"
+    assert str(told.value) == (
+        f"{path}: expected a journal that can be read and written, found: database or disk is full"
+    )
+    with Journal.open(out, IDENTITY) as journal:
+        assert [result.filename for result in journal.results()] == ["b.wav"]
 
 
 def test_any_thread_may_use_it(out, found) -> None:

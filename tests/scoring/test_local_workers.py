@@ -17,13 +17,14 @@ from edge_app.core.runtime_onnx import OnnxRuntime
 from edge_app.formats.frame_scores import read_frame_scores
 from edge_app.formats.score_arrays import read_score_array
 from edge_app.scoring import crew
-from edge_app.scoring.local_workers import LocalWorkers
+from edge_app.scoring.local_workers import LocalWorkers, _Child
 from edge_app.scoring.run import Stopped
 from edge_app.scoring.task import Outcome, Progress, ScoreSettings, Task
 from edge_app.scoring.threads import ThreadWorkers
 from tests.scoring.planted import (
     SETTINGS,
     FakeWorker,
+    FullDiskWorker,
     PlantedWorker,
     crashing,
     hang_alone,
@@ -73,15 +74,12 @@ def test_results_depend_neither_on_the_workers_nor_on_the_order(recordings, tmp_
     assert all(not outcome.error for outcome in expected)
     written = files_in(tmp_path)
     assert len(written) == len(recordings)
-    for n_workers, seed in ((1, 3), (3, 4)):
-        out = tmp_path / str(n_workers)
-        tasks = tasks_of(recordings, out)
-        order = np.random.default_rng(seed).permutation(len(tasks))
-        assert (
-            run(LocalWorkers(SETTINGS, n_workers, FakeWorker), [tasks[index] for index in order]) == expected
-        )
-        assert files_in(out) == written
-        assert [path for path in out.rglob("*") if path.name.startswith(".")] == []
+    out = tmp_path / "out"
+    tasks = tasks_of(recordings, out)
+    order = np.random.default_rng(4).permutation(len(tasks))
+    assert run(LocalWorkers(SETTINGS, 3, FakeWorker), [tasks[index] for index in order]) == expected
+    assert files_in(out) == written
+    assert [path for path in out.rglob("*") if path.name.startswith(".")] == []
 
 
 def test_accident_costs_one_recording(recordings, tmp_path) -> None:
@@ -114,6 +112,24 @@ def test_accident_costs_one_recording(recordings, tmp_path) -> None:
     }
     assert len(files_in(out)) == len(recordings)
     assert list(out.rglob(".*")) == []
+
+
+def test_process_that_ends_between_two_recordings_costs_none(recordings) -> None:
+    first, second, *_ = tasks_of(recordings)
+    child = _Child(SETTINGS, FakeWorker, lambda: False)
+    try:
+        assert child.score(first, lambda _: None).error == ""
+        assert child._process is not None
+        child._process.kill()
+        child._process.join()
+        assert child.score(second, lambda _: None).error == ""
+    finally:
+        child.close()
+
+
+def test_full_disk_ends_the_run(recordings) -> None:
+    with pytest.raises(SedgeError, match="No space left"):
+        run(LocalWorkers(SETTINGS, 1, FullDiskWorker), tasks_of(recordings))
 
 
 def test_real_model_in_processes_and_threads(recordings, tmp_path, tiny_bundle) -> None:
@@ -230,3 +246,14 @@ def test_worker_ends_its_own_process_where_a_recording_hangs(recordings) -> None
     process.start()
     process.join(60)
     assert process.exitcode == 1
+
+
+def test_scores_of_a_recording_that_is_sound_no_more_do_not_stay(recordings, tmp_path) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(recordings["a/000.wav"].read_bytes())
+    worker = FakeWorker(SETTINGS)
+    for content, n_files in ((None, 1), (b"RIFF, but not sound", 0)):
+        if content:
+            path.write_bytes(content)
+        worker.score(tasks_of({"a.wav": path}, tmp_path / "scores")[0], lambda _: None)
+        assert len(files_in(tmp_path / "scores")) == n_files

@@ -9,10 +9,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.latency.live_listening import TOLD, Heard
-from benchmarks.latency.onsets import PARTS, Matches, OnsetLatency, computing_s, histogram, latencies
+from benchmarks.live.listening import TOLD, Heard
+from benchmarks.live.onsets import PARTS, Matches, OnsetLatency, computing_s, histogram, latencies
 from benchmarks.machine_watch import MachineUse
-from benchmarks.report import Figure, Machine, Timing, say, spread_figure, timing
+from benchmarks.report import LEAST_FOR_P95, NOT_KNOWN, Figure, Machine, Timing, say, spread_figure, timing
 from edge_app.core.delay import AlgorithmicDelay
 from edge_app.core.errors import SedgeError
 from edge_app.core.events import FRAME_S, Event
@@ -199,7 +199,9 @@ def _cells(run: LiveRun, seconds_of: Callable[[OnsetLatency], float]) -> list[st
     for state in TOLD:
         found = run.of(state)
         values_ms = [1000 * seconds_of(each) for each in found]
-        cells += [f"{each:.1f}" for each in np.percentile(values_ms, (50, 95, 100))] if found else ["–"] * 3
+        p50, p95, most = np.percentile(values_ms, (50, 95, 100)) if found else (None, None, None)
+        shown = (p50, p95 if len(found) >= LEAST_FOR_P95 else None, most)
+        cells += [NOT_KNOWN if each is None else f"{each:.1f}" for each in shown]
     return cells
 
 

@@ -11,13 +11,13 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from benchmarks.latency.alignment import first_sample_of
-from benchmarks.latency.annotated import Annotated as AnnotatedRecording
-from benchmarks.latency.annotated import join
-from benchmarks.latency.busy import busy_processes
-from benchmarks.latency.live_listening import Listening
-from benchmarks.latency.live_report import LiveReport, LiveRun, details, figures, live_run, show
-from benchmarks.latency.sound_server import Player, own_sound_server
+from benchmarks.live.alignment import first_sample_of
+from benchmarks.live.annotated import Annotated as AnnotatedRecording
+from benchmarks.live.annotated import join
+from benchmarks.live.busy import busy_processes
+from benchmarks.live.listening import Listening
+from benchmarks.live.live_report import LiveReport, LiveRun, details, figures, live_run, show
+from benchmarks.live.sound_server import Player, own_sound_server
 from benchmarks.machine_watch import MachineWatch
 from benchmarks.report import bundle_setting, check_positive, report_console, this_machine, write_result
 from edge_app.commands.detector import RuntimeOption, open_detector

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from benchmarks.latency.live_listening import Heard, Told
+from benchmarks.live.listening import Heard, Told
 from edge_app.core.events import Event
 
 ONSET_WITHIN_S = 1.0
