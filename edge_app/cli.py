@@ -9,8 +9,10 @@ import difflib
 import importlib
 import importlib.util
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from edge_app import __version__
@@ -214,8 +216,27 @@ def _call(command: str, arguments: list[str]) -> int:
     for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
     module_name, _, function_name = target.partition(":")
-    run_command: Callable[[list[str]], int] = getattr(importlib.import_module(module_name), function_name)
+    with _ended_by_control_c():
+        module = importlib.import_module(module_name)
+    run_command: Callable[[list[str]], int] = getattr(module, function_name)
     return run_command(arguments)
+
+
+@contextlib.contextmanager
+def _ended_by_control_c() -> Iterator[None]:
+    """Ctrl-C ends the process at once: libraries that are being loaded turn the exception into errors of their own."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler or not _is_main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def unknown_command_text(command: str) -> str:

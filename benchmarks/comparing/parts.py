@@ -33,10 +33,10 @@ CUT_SOUNDSCAPE = (
     "it shows that the figures hold, `sedge bench-accuracy FOLDER` and `sedge bench-peers FOLDER` measure"
 )
 PARTS = (
-    Part("latency", ("bench-latency", "--seconds", "20", "--paced-seconds", "10", "--clip-calls", "5")),
+    Part("latency", ("bench-latency", "--seconds", "60", "--paced-seconds", "10", "--clip-calls", "5")),
     Part("live", ("bench-live", "--seconds", "60"), "a minute of the bundled soundscape, in real time"),
-    Part("throughput", ("bench-throughput", "--seconds-of-audio", "60", "--repeats", "4")),
-    Part("memory", ("bench-memory", "--minutes", "10", "--short-minutes", "2")),
+    Part("throughput", ("bench-throughput", "--seconds-of-audio", "120", "--repeats", "4")),
+    Part("memory", ("bench-memory", "--minutes", "20", "--short-minutes", "2")),
     Part("accuracy", ("bench-accuracy", CLIPS), CUT_SOUNDSCAPE),
     Part("peers", ("bench-peers", CLIPS), CUT_SOUNDSCAPE),
 )

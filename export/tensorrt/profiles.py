@@ -3,7 +3,8 @@
 They are those that edge_app.core.hops feeds, with H the hop, W the frames that a tag is pooled over and C the
 context. Live: C + H + C frames with W - H slots of memory each step, the first included; C + 1 ... C + (H + C - 1)
 frames at the end of a stretch, with the rest of the window in the memory. Clips: a signal is cut into windows of W,
-each fed with its context, so up to C + W + C frames, and only a signal shorter than a window has a memory, of empty slots.
+each fed with its context, so up to C + W + C frames, and only a signal shorter than a window has a memory, of empty
+slots.
 """
 
 from dataclasses import dataclass

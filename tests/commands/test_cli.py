@@ -211,3 +211,24 @@ def test_reader_that_leaves_early_sees_no_traceback():
         )
     assert result.returncode == cli.EXIT_PIPE_CLOSED
     assert result.stderr == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals of this kind")
+def test_control_c_while_a_library_is_loaded_ends_without_a_traceback(tmp_path):
+    (tmp_path / "swallows.py").write_text(
+        "import os, signal\n"
+        "try:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    for _ in range(10**6): pass\n"
+        "except KeyboardInterrupt:\n"
+        "    raise ImportError('initialization failed')\n"
+    )
+    code = (
+        "import sys; from edge_app import cli; cli.package_of = lambda _: 'edge_app';"
+        "cli.COMMANDS['score'] = ('swallows:main', ''); sys.exit(cli.main(['score']))"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{tmp_path}"}
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
