@@ -35,7 +35,7 @@ CUT_SOUNDSCAPE = (
 PARTS = (
     Part("latency", ("bench-latency", "--seconds", "60", "--paced-seconds", "10", "--clip-calls", "5")),
     Part("live", ("bench-live", "--seconds", "60"), "a minute of the bundled soundscape, in real time"),
-    Part("throughput", ("bench-throughput", "--seconds-of-audio", "120", "--repeats", "4")),
+    Part("throughput", ("bench-throughput", "--seconds-of-audio", "90", "--repeats", "4")),
     Part("memory", ("bench-memory", "--minutes", "20", "--short-minutes", "2")),
     Part("accuracy", ("bench-accuracy", CLIPS), CUT_SOUNDSCAPE),
     Part("peers", ("bench-peers", CLIPS), CUT_SOUNDSCAPE),
