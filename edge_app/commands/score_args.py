@@ -10,7 +10,7 @@ import tyro
 from edge_app.commands.detector import RuntimeOption
 from edge_app.core.detect import Context
 from edge_app.core.errors import SedgeError
-from edge_app.formats.registry import EVENT_FORMATS
+from edge_app.formats.registry import EVENT_FORMATS, is_at_hand
 from edge_app.scoring.task import ScoreFormat, ScoreKind
 
 
@@ -89,6 +89,12 @@ def check(args: ScoreArgs) -> None:
     unknown = [name for name in args.formats if name not in EVENT_FORMATS]
     if unknown:
         raise SedgeError(f"--format: expected some of {', '.join(EVENT_FORMATS)}, found {unknown[0]!r}")
+    absent = [name for name in args.formats if not is_at_hand(name)]
+    if absent:  # known before the work, and not when its table is to be written
+        raise SedgeError(
+            f"--format {absent[0]}: expected its library, found it not installed: "
+            f"pip install 'sedge-sed[{absent[0]}]'"
+        )
     _check_numbers(args)
     _check_pairs(args)
 

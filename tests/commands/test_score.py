@@ -13,6 +13,7 @@ import pytest
 import soundfile
 
 from edge_app import cli
+from edge_app.commands import score_args
 from edge_app.core.bundle import load_bundle
 from edge_app.core.decode import decode
 from edge_app.core.detect import Detector
@@ -373,3 +374,12 @@ def test_memory_does_not_grow_with_the_recording(tiny_bundle, tmp_path) -> None:
     tracemalloc.stop()
     assert detection.duration_s == pytest.approx(10 * 60, abs=1e-3)
     assert peak < 10e6  # the samples would take 38 MB, their log-mel 15 MB
+
+
+def test_a_format_without_its_library_is_told_before_any_work(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(score_args, "is_at_hand", lambda name: name != "parquet")
+    assert (
+        cli.main(["score", str(tmp_path), "--out", str(tmp_path / "out"), "--format", "desed,parquet"]) == 2
+    )
+    assert "--format parquet: expected its library, found it not installed" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
