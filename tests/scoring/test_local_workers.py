@@ -1,7 +1,7 @@
 """Workers in processes and in threads: the same results from any number, and accidents that cost one recording."""
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edge_app.core.bundle import load_bundle
 from edge_app.core.detect import Detector
 from edge_app.core.errors import SedgeError
+from edge_app.core.events import Event
 from edge_app.core.runtime_onnx import OnnxRuntime
 from edge_app.formats.frame_scores import read_frame_scores
 from edge_app.formats.score_arrays import read_score_array
@@ -132,6 +133,14 @@ def test_full_disk_ends_the_run(recordings) -> None:
         run(LocalWorkers(SETTINGS, 1, FullDiskWorker), tasks_of(recordings))
 
 
+def check_alike(events: Sequence[Event], expected: Sequence[Event]) -> None:
+    """Equal but for the last bits of scores, which the model's arithmetic may round otherwise in another process."""
+    assert [replace(event, score=0.0) for event in events] == [
+        replace(event, score=0.0) for event in expected
+    ]
+    assert [event.score for event in events] == pytest.approx([event.score for event in expected], abs=1e-6)
+
+
 def test_real_model_in_processes_and_threads(recordings, tmp_path, tiny_bundle) -> None:
     settings = ScoreSettings(tiny_bundle, frame_scores="smoothed", score_format="npz")
     local, threads = tmp_path / "local", tmp_path / "threads"
@@ -139,15 +148,17 @@ def test_real_model_in_processes_and_threads(recordings, tmp_path, tiny_bundle) 
     outcomes = run(LocalWorkers(settings, 1), tasks_of(some, local, ".npz"))
     bundle = load_bundle(tiny_bundle)
     shared = ThreadWorkers(settings, OnnxRuntime(bundle), 3)
-    assert run(shared, tasks_of(some, threads, ".npz")) == outcomes
+    in_threads = run(shared, tasks_of(some, threads, ".npz"))
     detector = Detector(bundle, OnnxRuntime(bundle))
-    for name, outcome in zip(some, outcomes, strict=True):
+    for name, outcome, other in zip(some, outcomes, in_threads, strict=True):
         smoothed: list[NDArray[np.float32]] = []
         detection = detector.detect_file(some[name], partial(keep_second, smoothed))
-        assert (list(outcome.events), outcome.duration_s) == (detection.events, detection.duration_s)
+        assert outcome.duration_s == other.duration_s == detection.duration_s
+        check_alike(outcome.events, detection.events)
+        check_alike(other.events, detection.events)
         labels, scores = read_score_array((local / name).with_suffix(".npz"))
         assert labels == detector.event_labels
-        np.testing.assert_array_equal(scores, np.concatenate(smoothed))
+        np.testing.assert_allclose(scores, np.concatenate(smoothed), atol=1e-6)
         np.testing.assert_allclose(
             read_score_array((threads / name).with_suffix(".npz"))[1], scores, atol=1e-6
         )
