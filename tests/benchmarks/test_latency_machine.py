@@ -3,6 +3,7 @@
 import time
 from types import SimpleNamespace
 
+import pynvml
 import pytest
 
 from benchmarks.machine_watch import (
@@ -15,8 +16,6 @@ from benchmarks.machine_watch import (
     gpu_warnings,
     slow_down_reasons,
 )
-
-pynvml = pytest.importorskip("pynvml")
 
 
 def reading(clock_mhz: int, *slowed_by: str) -> GpuReading:

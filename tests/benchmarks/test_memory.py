@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks.files import memory, peak, process_tree
@@ -14,7 +15,6 @@ from benchmarks.report import read_result
 from edge_app import cli
 from edge_app.core.errors import SedgeError
 
-psutil = pytest.importorskip("psutil")
 pytestmark = pytest.mark.skipif(not hasattr(os, "wait4"), reason="this system does not tell a process's peak")
 
 MIB = 2**20
