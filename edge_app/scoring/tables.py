@@ -1,17 +1,18 @@
 """The tables of events of a run, in every format asked for; all of them grow at once as results pass by."""
 
-import pickle
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from edge_app.core.errors import SedgeError
+from edge_app.core.events import Event
 from edge_app.formats.desed_tsv import DURATION_HEADER, EVENT_HEADER, duration_row, event_rows
-from edge_app.formats.exchange import Export, split
+from edge_app.formats.exchange import Export
 from edge_app.formats.registry import SUFFIXES, WRITERS, open_table
 from edge_app.formats.spool import waiting_file
 from edge_app.formats.whole_file import encoded, whole_file
@@ -114,7 +115,7 @@ def _opened(out: Path, name: str, facts: DetectorFacts) -> AbstractContextManage
     if name == "desed":  # its durations have a name of their own here
         return _rows(out / "events.tsv", EVENT_HEADER, _event_rows)
     if name == "audacity":
-        return _label_tracks(out / LABELS_FOLDER)
+        return _label_tracks(out / LABELS_FOLDER, facts)
     return _exchange(name, out / f"events{SUFFIXES[name]}", facts)
 
 
@@ -146,41 +147,47 @@ def _event_rows(result: Result) -> Iterable[str]:
 
 
 @contextmanager
-def _label_tracks(folder: Path) -> Iterator[Take]:
+def _label_tracks(folder: Path, facts: DetectorFacts) -> Iterator[Take]:
     """A label track for each recording, written at the end: only then it is known which names are alike."""
     _make(folder)
     filenames: list[str] = []
     errors: list[str] = []
     with waiting_file(folder / "track") as waiting:
 
-        def take(_results: Sequence[Result], export: Export) -> int:
-            filenames.extend(export.files)
-            pickle.dump(replace(export, about={}), waiting)  # for a moment, in a file without a name
+        def take(results: Sequence[Result], _export: Export) -> int:
+            filenames.extend(result.filename for result in results)
+            waiting.writelines(map(_line_of, results))
             return 0
 
         yield take
-        names, n_left = score_names(filenames), len(filenames)
+        names = score_names(filenames)
         waiting.seek(0)
-        while n_left:
-            export: Export = pickle.load(waiting)
-            n_left -= len(export.files)
-            errors += _write_tracks(folder, export, names)
+        for line in waiting:
+            errors += _write_track(folder, _result_of(line), facts, names)
     if errors:
         more = f" (and {len(errors) - 1} more label tracks)" if errors[1:] else ""
         raise SedgeError(f"{errors[0]}{more}")
 
 
-def _write_tracks(folder: Path, export: Export, names: Mapping[str, str]) -> list[str]:
-    """Write the track of each recording; what was wrong with those that could not be written."""
-    errors = []
-    for filename, one in split(export).items():
-        path = folder / f"{names[filename].removesuffix('.tsv')}{SUFFIXES['audacity']}"
-        try:
-            _make(path.parent)
-            WRITERS["audacity"](path, one)
-        except SedgeError as error:
-            errors.append(str(error))
-    return errors
+def _line_of(result: Result) -> bytes:
+    events = [astuple(event) for event in result.events]
+    return json.dumps([result.filename, str(result.path), result.duration_s, events]).encode() + b"\n"
+
+
+def _result_of(line: bytes) -> Result:
+    filename, path, duration_s, events = json.loads(line)
+    return Result(filename, Path(path), duration_s, tuple(Event(*event) for event in events))
+
+
+def _write_track(folder: Path, result: Result, facts: DetectorFacts, names: Mapping[str, str]) -> list[str]:
+    """Write the track of a recording; what was wrong, if it could not be written."""
+    path = folder / f"{names[result.filename].removesuffix('.tsv')}{SUFFIXES['audacity']}"
+    try:
+        _make(path.parent)
+        WRITERS["audacity"](path, replace(export_of([result], facts), about={}))
+    except SedgeError as error:
+        return [str(error)]
+    return []
 
 
 def _make(folder: Path) -> None:
